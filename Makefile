@@ -11,11 +11,12 @@
 # make requests  what verbs ask of object storage, held against a formula, and what that costs
 # make instructions  counted under valgrind, and held against benches/instructions.tsv, or with WRITE=1 stored there
 # make objects  stores on object storage: the tests, and an S3 server that pip installs
+# make gdal    the feature gdal on the system's libgdal, which apt installs: lints and tests against gdalwarp; left out where it cannot be had
 # make peers  the same workload on other systems, which pip installs, into target/peers; SIDE and SEEDS choose how much
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo test soak torture fuzz lint bench scale requests instructions objects peers clients build setup
+.PHONY: demo test soak torture fuzz lint bench scale requests instructions objects gdal peers clients build setup
 
 # RocksDB is C++ and takes a quarter of an hour: one profile, one set of features, and a cache beside them.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/gridstone/target
@@ -74,6 +75,12 @@ objects: setup
 	cargo test $(CARGO_FLAGS),object-store --test objects
 	cargo build $(CARGO_FLAGS),object-store
 	OBJECTS_TEST='cargo test $(CARGO_FLAGS),object-store --test objects kills' .ci/objects $(GRIDSTONE)
+
+gdal: setup
+	@.ci/gdal || exit 0; set -e; \
+	cargo clippy $(CARGO_FLAGS),gdal --all-targets -- -D warnings; \
+	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS),gdal --no-deps; \
+	cargo test $(CARGO_FLAGS),gdal --test gdal
 
 # An environment of its own, outside the repository.
 PEERS := $(HOME)/.cache/gridstone/peers

@@ -254,6 +254,20 @@ pub(super) fn fingerprint(path: &Path) -> Result<Fingerprint> {
     })
 }
 
+/// Whether a name is one that only GDAL understands: of one of its file systems, or of a part of a
+/// file, like `NETCDF:"FILE":VARIABLE`.
+#[cfg(feature = "geotiff")]
+pub(super) fn is_of_gdal(path: &Path) -> bool {
+    let name = path.to_string_lossy();
+    let is_word = |word: &str| {
+        word.len() > 1
+            && word
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    name.starts_with("/vsi") || name.split_once(':').is_some_and(|(word, _)| is_word(word))
+}
+
 /// Opens a file to read.
 #[cfg(any(feature = "geotiff", feature = "netcdf"))]
 pub(super) fn open(path: &Path) -> Result<File> {

@@ -14,6 +14,8 @@ mod cf;
 #[cfg(any(feature = "geotiff", feature = "netcdf"))]
 pub mod export;
 mod file;
+#[cfg(feature = "gdal")]
+pub mod gdal;
 #[cfg(feature = "geotiff")]
 pub mod geotiff;
 #[cfg(feature = "netcdf")]

@@ -440,6 +440,12 @@ fn rocksdb_is_named_in_one_file() {
     );
 }
 
+#[test]
+fn what_is_unsafe_of_gdal_is_in_one_file() {
+    let files = named(&["gdal_sys::"]);
+    assert_eq!(files, ["src/adapter/gdal/ffi.rs"]);
+}
+
 /// Files outside of the keys that may write big-endian numbers, with the reason.
 const BIG_ENDIAN: [(&str, &str); 1] = [(
     "src/adapter/netcdf/export/classic.rs",

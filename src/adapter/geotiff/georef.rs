@@ -2,6 +2,7 @@
 
 use std::io::{Read, Seek};
 
+use super::Beyond;
 use super::directory::{Directory, TiffBytes, tag};
 use crate::error::{Error, Result};
 
@@ -61,17 +62,19 @@ impl Affine {
             coefficients[2],
             coefficients[5],
         ];
+        if coefficients.iter().any(|value| !value.is_finite()) {
+            return Err(unusable(coefficients));
+        }
         if column_to_y != 0.0 || row_to_x != 0.0 {
             return Err(Error::invalid(format!(
                 "the raster is rotated or sheared ({coefficients:?}); rewrite it north up with `gdalwarp FILE NORTHUP.tif`"
-            )));
+            ))
+            .about(Beyond::Place));
+        }
+        if dx == 0.0 || dy == 0.0 {
+            return Err(unusable(coefficients));
         }
         let affine = Self { x, y, dx, dy };
-        if [x, y, dx, dy].iter().any(|value| !value.is_finite()) || dx == 0.0 || dy == 0.0 {
-            return Err(Error::invalid(format!(
-                "the raster has no usable georeferencing: {affine:?}"
-            )));
-        }
         Ok(affine)
     }
 
@@ -80,6 +83,12 @@ impl Affine {
     pub fn to_gdal(self) -> [f64; 6] {
         [self.x, self.dx, 0.0, self.y, 0.0, self.dy]
     }
+}
+
+fn unusable(coefficients: [f64; 6]) -> Error {
+    Error::invalid(format!(
+        "the raster has no usable georeferencing ({coefficients:?}); place it with `gdal_translate -a_ullr WEST NORTH EAST SOUTH FILE PLACED.tif`"
+    ))
 }
 
 /// The geokeys of a file: small integers, numbers and texts.
@@ -181,11 +190,13 @@ pub(super) fn affine<R: Read + Seek>(
     } else if tie.len() > 6 {
         return Err(Error::invalid(
             "the TIFF is placed by ground control points only; rewrite it with `gdalwarp FILE PLACED.tif`",
-        ));
+        )
+        .about(Beyond::Place));
     } else if directory.get(tag::RPC).is_some() {
         return Err(Error::invalid(
             "the TIFF is placed by rational polynomials (RPC) only; rewrite it with `gdalwarp -rpc FILE PLACED.tif`",
-        ));
+        )
+        .about(Beyond::Place));
     } else {
         return Ok(None);
     };

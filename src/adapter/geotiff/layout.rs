@@ -3,6 +3,7 @@
 
 use std::io::{Read, Seek};
 
+use super::Beyond;
 use super::block::{Coding, SampleBits};
 use super::codecs::PictureCodec;
 use super::directory::{Directory, Entry, TiffBytes, tag};
@@ -70,7 +71,8 @@ impl Compression {
         };
         Err(Error::invalid(format!(
             "the compression of the TIFF, {name} ({code}), is not read; convert it with `gdal_translate -co COMPRESS=DEFLATE FILE CONVERTED.tif`{otherwise}"
-        )))
+        ))
+        .about(Beyond::Coding))
     }
 }
 

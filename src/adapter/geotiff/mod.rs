@@ -36,8 +36,9 @@ mod fuzz;
 mod georef;
 mod keys;
 mod layout;
-mod nodata;
+pub(in crate::adapter) mod nodata;
 mod pages;
+mod plan;
 mod predictor;
 mod reader;
 mod sidecar;
@@ -50,8 +51,22 @@ pub use super::file::LazyFile;
 pub use fuzz::fuzz_geotiff;
 pub use georef::Affine;
 pub use layout::Compression;
-pub use reader::{Band, GeoTiff, Header, Plan, Window};
+pub use plan::Plan;
+#[cfg(feature = "gdal")]
+pub(in crate::adapter) use plan::PlanImage;
+pub use reader::{Band, GeoTiff, Header, Window};
+#[cfg(feature = "gdal")]
+pub(in crate::adapter) use reader::{MASK_AND_VALUE, PALETTE, several_units};
 pub use writer::{Profile, Sheet, Writer, write, write_to};
+
+/// Why a TIFF that is whole is not read here, although GDAL reads it: what an error is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::adapter) enum Beyond {
+    /// Its rows and columns do not follow the axes.
+    Place,
+    /// Its blocks are coded in a way that only GDAL knows.
+    Coding,
+}
 
 #[cfg(test)]
 mod tests;

@@ -1,14 +1,16 @@
 //! What GDAL adds to a TIFF in tags of its own: the nodata value, and the names, scales and offsets
 //! of bands.
 
-use super::reader::Band;
-use crate::array::{Cells, DType};
+use ndarray::{ArrayD, IxDyn};
+
+use super::reader::{Band, Header, Window};
+use crate::array::{Cells, DType, block};
 
 /// The nodata value as one cell.
 ///
 /// A value that no cell can have (`-9999` in unsigned bytes, `nan` in integers) marks nothing: then
 /// the answer is the reason.
-pub(super) fn parse(text: &str, dtype: DType) -> Result<Cells, String> {
+pub(in crate::adapter) fn parse(text: &str, dtype: DType) -> Result<Cells, String> {
     let text = text.trim();
     let none = || {
         format!(
@@ -53,7 +55,7 @@ pub(super) fn parse(text: &str, dtype: DType) -> Result<Cells, String> {
 }
 
 /// The text that stands for a nodata cell; the inverse of [`parse`]. `None` if there is no cell.
-pub(super) fn format(cell: &Cells) -> Option<String> {
+pub(in crate::adapter) fn format(cell: &Cells) -> Option<String> {
     fn of(value: f64, short: impl FnOnce() -> String) -> String {
         if value.is_nan() {
             "nan".to_owned()
@@ -123,6 +125,49 @@ pub(super) fn spellings(cell: &Cells) -> Vec<Cells> {
         }
     }
     all
+}
+
+/// Takes off the nodata values of bands that have values of their own.
+pub(in crate::adapter) fn own_nodata(
+    header: &Header,
+    window: &Window,
+    cells: &Cells,
+    valid: &mut Option<ArrayD<u8>>,
+) {
+    let own = |band: usize| {
+        header
+            .bands
+            .get(band)?
+            .nodata
+            .as_ref()
+            .filter(|cell| cell.dtype() == cells.dtype())
+    };
+    if window.bands.clone().all(|band| own(band).is_none()) {
+        return;
+    }
+    let plane = window.rows.len() * window.cols.len();
+    let mut masks = ArrayD::from_elem(IxDyn(&window.shape()), 1);
+    for ((mask, cells), band) in masks
+        .outer_iter_mut()
+        .zip(cells.as_bytes().chunks_exact(plane * cells.dtype().size()))
+        .zip(window.bands.clone())
+    {
+        let Some(nodata) = own(band) else { continue };
+        let mut marks = vec![false; plane];
+        for spelled in spellings(nodata) {
+            block::mark_equal(&spelled, cells, &mut marks);
+        }
+        if nodata.first_f64().is_some_and(f64::is_nan) {
+            block::mark_nan(nodata.dtype(), cells, &mut marks);
+        }
+        mask.into_iter()
+            .zip(marks)
+            .for_each(|(valid, mark)| *valid = u8::from(!mark));
+    }
+    *valid = Some(match valid.take() {
+        None => masks,
+        Some(valid) => &masks * &valid,
+    });
 }
 
 /// The float that is meant; `None` if the value is finite and lies beyond every float.

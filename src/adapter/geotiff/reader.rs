@@ -11,8 +11,10 @@ use super::blocks::TileImage;
 use super::directory::{Directory, TiffBytes, tag};
 use super::georef::{Affine, GeoKeys, affine};
 use super::layout::{Compression, ImageLayout};
+use super::nodata::{self, own_nodata};
 use super::pages::{Overview, Pages};
-use super::{nodata, sidecar};
+use super::plan::{Plan, PlanImage};
+use super::sidecar;
 use crate::adapter::file::LazyFile;
 use crate::adapter::source::Fingerprint;
 use crate::array::{Array, Cells, DType, block};
@@ -44,8 +46,8 @@ pub struct Header {
     /// `EPSG:n` or `ESRI:n`; for systems without a code the WKT of what the file defines, or else
     /// the bare name that it gives.
     pub crs: Option<String>,
-    /// How the blocks are compressed.
-    pub compression: Compression,
+    /// How the blocks are compressed; `None` of a file that is no TIFF.
+    pub compression: Option<Compression>,
     /// Rows and columns of a block, which is decoded as a whole.
     pub block: [usize; 2],
     /// What the file states that could not be used, a sentence each.
@@ -53,9 +55,9 @@ pub struct Header {
 }
 
 /// What is told of a file whose cells are numbers of colours.
-const PALETTE: &str = "its cells are the numbers of colours in a list, which is not kept; a mean of them is no colour, so make the grid with `--aggregator mode`";
+pub(in crate::adapter) const PALETTE: &str = "its cells are the numbers of colours in a list, which is not kept; a mean of them is no colour, so make the grid with `--aggregator mode`";
 /// What is told of a file that says in two ways which cells hold data.
-const MASK_AND_VALUE: &str = "it has both a nodata value and a mask or alpha: a cell holds data where both say so (`gdal_translate -a_nodata none FILE MASKED.tif` leaves it to the mask)";
+pub(in crate::adapter) const MASK_AND_VALUE: &str = "it has both a nodata value and a mask or alpha: a cell holds data where both say so (`gdal_translate -a_nodata none FILE MASKED.tif` leaves it to the mask)";
 
 /// What GDAL's metadata say of one band.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -128,7 +130,7 @@ impl Header {
     }
 
     /// What is told of bands of which some have a name, and not each one of its own.
-    fn unnamed(&self) -> Option<String> {
+    pub(in crate::adapter) fn unnamed(&self) -> Option<String> {
         let names: Vec<&str> = self
             .bands
             .iter()
@@ -142,6 +144,21 @@ impl Header {
             )
         })
     }
+}
+
+/// What is told of bands in several units.
+pub(in crate::adapter) fn several_units(bands: &[Band]) -> Option<String> {
+    let units: BTreeSet<&str> = bands
+        .iter()
+        .filter_map(|band| band.unit.as_deref())
+        .collect();
+    let listed = || units.iter().copied().collect::<Vec<_>>().join(", ");
+    (units.len() > 1).then(|| {
+        format!(
+            "its bands have several units ({}), and a grid made after it has none",
+            listed()
+        )
+    })
 }
 
 /// A box of cells in some bands; half-open.
@@ -280,16 +297,7 @@ impl<R: Read + Seek> GeoTiff<R> {
         if directory.get(tag::COLOR_MAP).is_some() {
             notes.push(PALETTE.to_owned());
         }
-        let units: BTreeSet<&str> = bands
-            .iter()
-            .filter_map(|band| band.unit.as_deref())
-            .collect();
-        if units.len() > 1 {
-            let units = units.into_iter().collect::<Vec<_>>().join(", ");
-            notes.push(format!(
-                "its bands have several units ({units}), and a grid made after it has none"
-            ));
-        }
+        notes.extend(several_units(&bands));
         let masked = alpha.is_some() || pages.mask.is_some();
         notes.extend((masked && nodata.is_some()).then(|| MASK_AND_VALUE.to_owned()));
         let header = Header {
@@ -301,7 +309,7 @@ impl<R: Read + Seek> GeoTiff<R> {
             masked,
             affine: affine(&mut source, directory, &keys)?,
             crs,
-            compression: layout.coding.compression,
+            compression: Some(layout.coding.compression),
             block: [layout.coding.rows, layout.coding.cols],
             notes,
         };
@@ -357,7 +365,7 @@ impl<R: Read + Seek> GeoTiff<R> {
             affine.dy *= self.header.height as f64 / layout.height as f64;
         }
         (self.header.width, self.header.height) = (layout.width, layout.height);
-        self.header.compression = layout.coding.compression;
+        self.header.compression = Some(layout.coding.compression);
         self.header.block = [layout.coding.rows, layout.coding.cols];
         self.image = TileImage::new(layout);
         self.overviews = Vec::new();
@@ -388,35 +396,16 @@ impl<R: Read + Seek> GeoTiff<R> {
     /// decoded and as stored (which is less, and is not read beyond twice the decoded size).
     pub fn plan(&self, rows_wanted: usize, bytes_max: usize) -> Plan {
         let layout = &self.image.layout;
-        let whole = self.window();
-        let units = |cells: usize, block: usize| cells.div_ceil(block);
-        let mut bands = layout.bands;
-        let mut cols = layout.blocks_across();
-        let mut rows = units(rows_wanted.clamp(1, layout.height), layout.coding.rows);
-        let bytes = |bands: usize, rows: usize, cols: usize| {
-            let cells = (bands as u128)
-                * (rows * layout.coding.rows) as u128
-                * (cols * layout.coding.cols) as u128;
-            usize::try_from(cells * layout.dtype.size() as u128).unwrap_or(usize::MAX)
-        };
         let bytes_max = bytes_max.clamp(1, WINDOW_BYTES_MAX);
-        rows = rows.min(bytes_max / bytes(bands, 1, cols).max(1)).max(1);
-        cols = cols.min(bytes_max / bytes(bands, rows, 1).max(1)).max(1);
-        if layout.planar {
-            bands = bands.min(bytes_max / bytes(1, rows, cols).max(1)).max(1);
-        }
-        let step = [bands, rows * layout.coding.rows, cols * layout.coding.cols];
-        let counts = [
-            units(whole.bands.len(), step[0]),
-            units(whole.rows.len(), step[1]),
-            units(whole.cols.len(), step[2]),
-        ];
-        Plan {
-            whole,
-            step,
-            counts,
-            next: 0,
-        }
+        let block = [layout.coding.rows, layout.coding.cols];
+        let image = PlanImage {
+            whole: self.window(),
+            samples: layout.bands,
+            planar: layout.planar,
+            block,
+            cell: layout.dtype.size(),
+        };
+        image.plan(rows_wanted, bytes_max)
     }
 
     /// The cells of a window as (band, y, x), as stored: neither scaled nor masked.
@@ -442,7 +431,7 @@ impl<R: Read + Seek> GeoTiff<R> {
             Error::invalid("alpha has other cells than the bands").because(cause)
         })?;
         self.mask(window, &mut valid)?;
-        self.own_nodata(window, &cells, &mut valid);
+        own_nodata(&self.header, window, &cells, &mut valid);
         let whole = |valid: ArrayD<u8>| {
             valid
                 .broadcast(IxDyn(&window.shape()))
@@ -548,44 +537,6 @@ impl<R: Read + Seek> GeoTiff<R> {
         });
         Ok(())
     }
-
-    /// Takes off the nodata values of bands that have values of their own.
-    fn own_nodata(&self, window: &Window, cells: &Cells, valid: &mut Option<ArrayD<u8>>) {
-        let own = |band: usize| {
-            self.header
-                .bands
-                .get(band)?
-                .nodata
-                .as_ref()
-                .filter(|cell| cell.dtype() == cells.dtype())
-        };
-        if window.bands.clone().all(|band| own(band).is_none()) {
-            return;
-        }
-        let plane = window.rows.len() * window.cols.len();
-        let mut masks = ArrayD::from_elem(IxDyn(&window.shape()), 1);
-        for ((mask, cells), band) in masks
-            .outer_iter_mut()
-            .zip(cells.as_bytes().chunks_exact(plane * cells.dtype().size()))
-            .zip(window.bands.clone())
-        {
-            let Some(nodata) = own(band) else { continue };
-            let mut marks = vec![false; plane];
-            for spelled in nodata::spellings(nodata) {
-                block::mark_equal(&spelled, cells, &mut marks);
-            }
-            if nodata.first_f64().is_some_and(f64::is_nan) {
-                block::mark_nan(nodata.dtype(), cells, &mut marks);
-            }
-            mask.into_iter()
-                .zip(marks)
-                .for_each(|(valid, mark)| *valid = u8::from(!mark));
-        }
-        *valid = Some(match valid.take() {
-            None => masks,
-            Some(valid) => &masks * &valid,
-        });
-    }
 }
 
 /// 1 where a cell is greater than 0.
@@ -599,50 +550,6 @@ fn positive(cells: &Cells) -> Vec<u8> {
     );
     marks.into_iter().map(u8::from).collect()
 }
-
-/// The windows of one pass over an image, in the order of the file's blocks.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    whole: Window,
-    /// Bands, rows and columns of a window.
-    step: [usize; 3],
-    /// Windows along bands, rows and columns.
-    counts: [usize; 3],
-    next: usize,
-}
-
-impl Iterator for Plan {
-    type Item = Window;
-
-    fn next(&mut self) -> Option<Window> {
-        let [bands, rows, cols] = self.counts;
-        if self.next >= bands * rows * cols {
-            return None;
-        }
-        let at = [
-            self.next / cols / rows,
-            self.next / cols % rows,
-            self.next % cols,
-        ];
-        self.next += 1;
-        let part = |axis: usize, all: &Range<usize>| {
-            let start = at[axis] * self.step[axis];
-            start..(start + self.step[axis]).min(all.end)
-        };
-        Some(Window {
-            bands: part(0, &self.whole.bands),
-            rows: part(1, &self.whole.rows),
-            cols: part(2, &self.whole.cols),
-        })
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.counts.iter().product::<usize>() - self.next;
-        (left, Some(left))
-    }
-}
-
-impl ExactSizeIterator for Plan {}
 
 /// The sample that is alpha, if the last is one.
 fn alpha<R: Read + Seek>(

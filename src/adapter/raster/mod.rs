@@ -16,6 +16,8 @@
 //!   with the cells of that level within [`TOLERANCE`] cells at every edge. They land at that
 //!   level. Anything else is refused with the reason and a `gdalwarp` line that makes a file that
 //!   fits, with cells as fine as the file's: cells are never moved or resampled in silence.
+//! * With the feature `gdal` [`open_for`] has a raster of another system, or a turned one, warped to
+//!   the grid's cells before any of this.
 //! * [`ResampledSource`] lays a file of the same system onto the grid's cells, whatever the size
 //!   and the place of its own; the other way round, [`geometry`] has a file's cells as those of an
 //!   answer ([`Query::onto`](crate::Query::onto)).
@@ -49,7 +51,9 @@
 mod bands;
 mod convert;
 pub mod export;
+mod file;
 mod marked;
+mod open;
 mod output;
 mod place;
 mod remedy;
@@ -57,6 +61,8 @@ mod resampled;
 mod schema;
 mod source;
 mod target;
+#[cfg(feature = "gdal")]
+mod warped;
 
 #[cfg(test)]
 mod resampled_kinds_tests;
@@ -65,7 +71,9 @@ mod resampled_tests;
 #[cfg(test)]
 mod tests;
 
+pub use file::RasterFile;
 pub use marked::Marked;
+pub use open::{Laying, open, open_for};
 pub use output::Raster;
 pub use output::preferred;
 

@@ -278,8 +278,13 @@ fn check_crs(grid: &Grid, header: &Header) -> Result<()> {
     let named = crs::argument(wanted).filter(|_| crs::may_be_same(of_file, wanted)).map_or(String::new(), |wanted| {
         format!("; or, as they are the same but for a datum that one does not name, say that both are one with `gdal_translate -a_srs {wanted} FILE NAMED.tif`")
     });
+    let laid = if cfg!(feature = "gdal") {
+        "; lay it onto the grid's cells with `--resampling bilinear` (or nearest, cubic, area, min, max, mode, sum)"
+    } else {
+        ""
+    };
     Err(Error::invalid(format!(
-        "the file's coordinate reference system, {}, is not the grid's, {}{remedy}{named}",
+        "the file's coordinate reference system, {}, is not the grid's, {}{laid}{remedy}{named}",
         crs::shown(of_file),
         crs::shown(wanted)
     )))

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use ndarray::{ArrayD, Axis};
 
-use crate::adapter::geotiff::{self, GeoTiff};
+use crate::adapter::geotiff;
 use crate::adapter::round::{self, Columns};
 use crate::adapter::source::{Block, Fingerprint, Footprint, FoundCells, Source, SourceCells};
 use crate::array::{Array, Cell, DType, Validity, in_c_order, with_view};
@@ -15,6 +15,7 @@ use crate::store::Grid;
 
 use super::bands::BandRun;
 use super::convert::CellConversion;
+use super::file::RasterFile;
 use super::place::PlaceFrame;
 use super::remedy;
 use super::schema::PIXELS;
@@ -37,7 +38,7 @@ const CELLS_MAX: f64 = if cfg!(test) { 100.0 } else { 4_194_304.0 };
 /// sum of one end would lose what the other has, so that it is refused.
 #[derive(Debug)]
 pub struct ResampledSource {
-    tiff: GeoTiff,
+    file: Box<dyn RasterFile>,
     grid: Grid,
     frame: PlaceFrame,
     conversion: CellConversion,
@@ -86,20 +87,18 @@ impl ResampledSource {
     pub fn new(
         grid: &Grid,
         name: impl Into<String>,
-        tiff: GeoTiff,
+        file: impl RasterFile + 'static,
         at: Option<i64>,
         others: &[Window],
         (resampling, level): (Resampling, Option<Level>),
     ) -> Result<Self> {
-        let frame = PlaceFrame::of(grid, tiff.header(), at)?;
+        let frame = PlaceFrame::of(grid, file.header(), at)?;
         let dtype = grid.schema().dtype();
         if resampling == Resampling::Sum && !dtype.is_float() {
-            return Err(Error::invalid(format!(
-                "the parts of cells that `sum` adds up are no whole numbers, and the grid's cells are {dtype}; keep totals in a grid of their own, made with `gridstone create STORE TOTALS --like FILE --dtype float64`"
-            )));
+            return Err(no_totals(dtype));
         }
-        let conversion = CellConversion::new(grid.schema(), tiff.header())?;
-        let (header, axes) = (tiff.header(), frame.axes);
+        let conversion = CellConversion::new(grid.schema(), file.header())?;
+        let (header, axes) = (file.header(), frame.axes);
         let affine = header.affine.unwrap_or(PIXELS);
         let exponent = |cell: f64, axis: usize| (cell / remedy::step(grid, axis)).abs().log2();
         let finest = exponent(affine.dy, axes.y).min(exponent(affine.dx, axes.x));
@@ -177,7 +176,7 @@ impl ResampledSource {
             .collect();
         let cuts = cuts(grid, &frame, lines, &columns);
         Ok(Self {
-            tiff,
+            file: Box::new(file),
             grid: grid.clone(),
             frame,
             conversion,
@@ -266,6 +265,13 @@ impl ResampledSource {
             None => window,
         }
     }
+}
+
+/// That a grid of a type keeps no totals.
+pub(super) fn no_totals(dtype: DType) -> Error {
+    Error::invalid(format!(
+        "the parts of cells that `sum` adds up are no whole numbers, and the grid's cells are {dtype}; keep totals in a grid of their own, made with `gridstone create STORE TOTALS --like FILE --dtype float64`"
+    ))
 }
 
 impl FileLine {
@@ -379,7 +385,7 @@ impl Source for ResampledSource {
             rows: self.lines[0].of_file(&rows),
             cols: self.lines[1].of_file(&cols),
         };
-        let (array, valid) = self.tiff.read_valid(&window)?;
+        let (array, valid) = self.file.read_valid(&window)?;
         let SourceCells {
             array,
             valid,
@@ -434,11 +440,11 @@ impl Source for ResampledSource {
     }
 
     fn fingerprint(&self) -> Result<Option<Fingerprint>> {
-        self.tiff.fingerprint()
+        self.file.fingerprint()
     }
 
     fn close(&mut self) {
-        self.tiff.close();
+        self.file.close();
     }
 }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use ndarray::{ArrayD, Axis, Slice};
 
 use crate::adapter::axes::RasterAxes;
-use crate::adapter::geotiff::{self, GeoTiff};
+use crate::adapter::geotiff;
 use crate::adapter::round::Columns;
 use crate::adapter::source::{BLOCK_BYTES, Block, Fingerprint, Footprint, Source, SourceCells};
 use crate::array::{Array, in_c_order, with_view};
@@ -15,12 +15,13 @@ use crate::store::Grid;
 
 use super::bands::BandRun;
 use super::convert::CellConversion;
+use super::file::RasterFile;
 use super::place::{Placement, place};
 
 /// A file whose place in a grid is known. See the [module](super).
 #[derive(Debug)]
 pub struct RasterSource {
-    tiff: GeoTiff,
+    file: Box<dyn RasterFile>,
     grid: Grid,
     placement: Placement,
     conversion: CellConversion,
@@ -47,8 +48,12 @@ struct FileCut {
 impl RasterSource {
     /// Finds the place of a file in a grid. An [`Invalid`](crate::ErrorKind::Invalid) error says
     /// why it has none, and what to do about it. Only the header is read.
-    pub fn new(grid: &Grid, name: impl Into<String>, tiff: GeoTiff) -> Result<Self> {
-        Self::placed(grid, name, tiff, None, &[])
+    pub fn new(
+        grid: &Grid,
+        name: impl Into<String>,
+        file: impl RasterFile + 'static,
+    ) -> Result<Self> {
+        Self::placed(grid, name, file, None, &[])
     }
 
     /// The same with what a command line knows beside the file. In a grid with one dimension beside
@@ -58,16 +63,17 @@ impl RasterSource {
     pub fn placed(
         grid: &Grid,
         name: impl Into<String>,
-        tiff: GeoTiff,
+        file: impl RasterFile + 'static,
         at: Option<i64>,
         others: &[Window],
     ) -> Result<Self> {
-        let placement = place(grid, tiff.header(), at, others)?;
-        let conversion = CellConversion::new(grid.schema(), tiff.header())?;
-        let header = tiff.header();
+        let placement = place(grid, file.header(), at, others)?;
+        let conversion = CellConversion::new(grid.schema(), file.header())?;
+        let header = file.header();
         let mut footprint = Footprint::new(name, placement.windows(), header.values());
         footprint.cells = (header.width * header.height * header.bands.len()) as u64;
         footprint.bytes = footprint.cells * header.dtype.size() as u64;
+        footprint.cell = file.own_cell().unwrap_or(footprint.cell);
         footprint.is_declared = header.nodata.is_some() || header.masked;
         footprint.notes = placement
             .notes
@@ -75,9 +81,9 @@ impl RasterSource {
             .cloned()
             .chain(conversion.note.clone())
             .collect();
-        let cuts = cuts(grid, &tiff, &placement);
+        let cuts = cuts(grid, &file, &placement);
         Ok(Self {
-            tiff,
+            file: Box::new(file),
             grid: grid.clone(),
             placement,
             conversion,
@@ -95,7 +101,7 @@ impl RasterSource {
 
     /// The cells of a part of the file, (band, y, x), in the grid's type.
     fn decoded(&mut self, part: &geotiff::Window) -> Result<SourceCells> {
-        let (array, valid) = self.tiff.read_valid(part)?;
+        let (array, valid) = self.file.read_valid(part)?;
         self.conversion.apply(array, valid, part.bands.clone())
     }
 
@@ -190,12 +196,12 @@ impl Source for RasterSource {
     }
 
     fn fingerprint(&self) -> Result<Option<Fingerprint>> {
-        self.tiff.fingerprint()
+        self.file.fingerprint()
     }
 
     fn close(&mut self) {
         self.held = None;
-        self.tiff.close();
+        self.file.close();
     }
 }
 
@@ -208,14 +214,14 @@ fn chosen<T: Copy>(cells: &ArrayD<T>, bands: &[usize], cols: &Range<usize>) -> A
 
 /// The blocks of a file: windows of whole rows of chunks, as far as memory allows, and of those
 /// what lies together in the grid.
-fn cuts(grid: &Grid, tiff: &GeoTiff, placement: &Placement) -> Vec<FileCut> {
-    let header = tiff.header();
+fn cuts(grid: &Grid, file: &dyn RasterFile, placement: &Placement) -> Vec<FileCut> {
+    let header = file.header();
     let chunk = grid.structure().chunk_shape()[placement.axes.y];
     let (from, to) = (header.dtype.size(), grid.schema().dtype().size());
     let bytes_max = BLOCK_BYTES / from.max(to) * from;
     let rows = bytes_max / (header.width * header.bands.len() * from).max(1);
     let mut cuts = Vec::new();
-    for part in tiff.plan((rows / chunk * chunk).max(chunk), bytes_max) {
+    for part in file.plan((rows / chunk * chunk).max(chunk), bytes_max) {
         for columns in &placement.columns {
             let Some((cols, cell)) =
                 columns_of(&part, columns, header.width, placement.reversed[1])

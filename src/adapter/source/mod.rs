@@ -8,8 +8,9 @@
 //! | source | what it is |
 //! |---|---|
 //! | [`ArraySource`] | an array at a window, as of a `.npy` file |
-//! | `raster::RasterSource` | a GeoTIFF whose cells are those of a level of the grid (feature `geotiff`) |
-//! | `raster::ResampledSource` | a GeoTIFF of any other cells, resampled (feature `geotiff`) |
+//! | `raster::RasterSource` | a GeoTIFF, or another `raster::RasterFile`, whose cells are those of a level of the grid (feature `geotiff`) |
+//! | `raster::ResampledSource` | one of any other cells, resampled (feature `geotiff`) |
+//! | `gdal::GdalRaster` | what GDAL opens, as one of the two (feature `gdal`) |
 //! | `netcdf::VariableSource` | a variable of a NetCDF file (feature `netcdf`) |
 //!
 //! # A source of one's own

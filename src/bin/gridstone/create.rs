@@ -12,9 +12,8 @@ use super::naming::TimePattern;
 use super::structure;
 use super::terminal::Terminal;
 use super::{VerbOutcome, info};
-use gridstone::adapter::geotiff::GeoTiff;
 use gridstone::adapter::netcdf;
-use gridstone::adapter::raster::{Like, schema_like};
+use gridstone::adapter::raster::{self, Like, RasterFile, schema_like};
 use gridstone::{DType, Grid, Schema, SchemaBuilder, Store};
 
 /// Make a grid, and the store if there is none
@@ -176,8 +175,9 @@ impl Create {
             self.note_irregular(dimension.is_irregular(), terminal);
             (like.time, like.chunk) = (Some(dimension), 128);
         }
-        let tiff = GeoTiff::open(first)?;
-        tiff.header()
+        let raster = raster::open(first)?;
+        raster
+            .header()
             .notes
             .iter()
             .for_each(|note| terminal.note(format!("{}: {note}", first.display())));
@@ -185,7 +185,7 @@ impl Create {
         if let Some(Aggregators(aggregators)) = &self.aggregator {
             like.aggregators.clone_from(aggregators);
         }
-        Ok(schema_like(tiff.header(), &like)?)
+        Ok(schema_like(raster.header(), &like)?)
     }
 
     fn note_irregular(&self, irregular: bool, terminal: &Terminal) {

@@ -10,9 +10,8 @@ use super::args;
 use super::naming::TimePattern;
 use super::terminal::Terminal;
 use super::time::{Along, Instant as Moment};
-use gridstone::adapter::geotiff::GeoTiff;
 use gridstone::adapter::netcdf::{self, VariableSource};
-use gridstone::adapter::raster::{self, RasterAxes, RasterSource, ResampledSource};
+use gridstone::adapter::raster::{self, RasterAxes, RasterFile, RasterSource, ResampledSource};
 use gridstone::adapter::source::{self, Plan, Priority};
 use gridstone::{Grid, Level, Levels, Overlap, Resampling, Structure, Window};
 
@@ -40,7 +39,8 @@ pub(super) struct Files {
     /// axis without times
     #[arg(long, value_name = "TIME", conflicts_with = "time_from_name")]
     at_time: Option<Moment>,
-    /// Lay GeoTIFFs whose cells are not the grid's onto them: nearest, bilinear, cubic, area (the
+    /// Lay rasters whose cells are not the grid's onto them (those of another coordinate reference
+    /// system, or turned, with the feature `gdal`): nearest, bilinear, cubic, area (the
     /// mean), min, max, mode (the class of the largest part), or sum (totals are divided by area
     /// and kept). Without it they are refused
     #[arg(long, value_name = "R", value_parser = args::parsed::<Resampling>)]
@@ -192,30 +192,22 @@ impl Files {
                 VariableSource::placed(grid, &name, field, others).with_context(misfit)?,
             )
         } else {
-            let tiff = GeoTiff::open(path)?;
-            tiff.header()
+            let laying = self.resampling.map(|resampling| (resampling, self.level));
+            let (file, is_laid) = raster::open_for(grid, path, laying)?;
+            file.header()
                 .notes
                 .iter()
                 .for_each(|note| terminal.note(format!("{name}: {note}")));
             let cell = self.cell(path, grid).with_context(misfit)?;
-            match self
-                .resampling
-                .filter(|_| self.level.is_some() || !raster::fits(grid, tiff.header()))
-            {
-                Some(resampling) => {
-                    let source = ResampledSource::new(
-                        grid,
-                        &name,
-                        tiff,
-                        cell,
-                        others,
-                        (resampling, self.level),
-                    );
+            let fits = is_laid || self.level.is_none() && raster::fits(grid, file.header());
+            match laying.filter(|_| !fits) {
+                Some(laying) => {
+                    let source = ResampledSource::new(grid, &name, file, cell, others, laying);
                     source::Import::new(grid, source.with_context(misfit)?)
                 }
                 None => source::Import::new(
                     grid,
-                    RasterSource::placed(grid, &name, tiff, cell, others).with_context(misfit)?,
+                    RasterSource::placed(grid, &name, file, cell, others).with_context(misfit)?,
                 ),
             }
         };

@@ -19,6 +19,9 @@ use gridstone::{Grid, Overlap, Structure, Window};
 
 /// Put GeoTIFF or NetCDF files into a grid, and bring its pyramid up to date
 ///
+/// With the feature `gdal` whatever GDAL opens is taken like a GeoTIFF, and --resampling lays
+/// rasters of other coordinate reference systems too.
+///
 /// A file's cells must be the grid's times a power of two (those of NetCDF the grid's own), and
 /// aligned with them; nothing is resampled unless --resampling says how. Times must lie on the
 /// grid's steps, or are kept exactly where time is irregular; files come in any order, and their

@@ -12,8 +12,7 @@ use super::place::DataPlane;
 use super::region::{RegionArgs, RegionFound, RegionPlace};
 use super::terminal::Terminal;
 use super::time::{Along, Instant, Length};
-use gridstone::adapter::geotiff::GeoTiff;
-use gridstone::adapter::raster::{self, RasterAxes};
+use gridstone::adapter::raster::{self, RasterAxes, RasterFile};
 use gridstone::grid::{CellIndex, Geometry};
 use gridstone::{
     Axis, Freshness, Grid, Layer, Levels, Moment, Query, Resampling, Shape, Structure, Window,
@@ -206,9 +205,9 @@ fn target(
     axes: RasterAxes,
     file: &Path,
 ) -> anyhow::Result<(Geometry, Size)> {
-    let tiff = GeoTiff::open(file)?;
+    let opened = raster::open(file)?;
     let shown = file.display();
-    let target = raster::geometry(grid, tiff.header())
+    let target = raster::geometry(grid, opened.header())
         .with_context(|| format!("nothing can be laid onto `{shown}`"))?;
     if let (Some(plane), [y, x]) = (DataPlane::of(grid, axes)?, target.lines()) {
         plane.note_beside(
@@ -221,8 +220,8 @@ fn target(
     Ok((
         target,
         Size {
-            rows: tiff.header().height,
-            cols: tiff.header().width,
+            rows: opened.header().height,
+            cols: opened.header().width,
         },
     ))
 }

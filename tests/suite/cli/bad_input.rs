@@ -212,6 +212,40 @@ fn a_damaged_file_changes_nothing() {
 }
 
 #[test]
+#[cfg(not(feature = "gdal"))]
+fn files_that_only_gdal_reads_are_refused_with_what_converts_them() {
+    let (work, _) = utm();
+    let kinds: [(&str, &[u8], &str); 5] = [
+        ("a.jp2", b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
+        ("a.grib", b"GRIB\0\0\0\x02", "GRIB"),
+        ("a.vrt", b"<VRTDataset rasterXSize=\"4\">", "a VRT"),
+        ("a.png", b"\x89PNG\r\n", "PNG"),
+        ("a.hgt", b"\0\x07\0\x08", "cannot be read as a GeoTIFF"),
+    ];
+    for (name, bytes, kind) in kinds {
+        fs::write(work.path(name), bytes).expect("written");
+        let line = format!("`gdal_translate {name} CONVERTED.tif`");
+        refused(&work, name, &[kind, &line, "the feature `gdal`"]);
+        let error = work.fails(&["create", "store", "more", "--like", name]);
+        assert!(error.contains(&line), "{error}");
+    }
+    let inside = "/vsizip/a b.zip/c.tif";
+    let line = "`gdal_translate '/vsizip/a b.zip/c.tif' CONVERTED.tif`";
+    refused(&work, inside, &["a name of GDAL's", line]);
+    // A raster that is turned, by what stands beside it.
+    let turned = work.tif("turned.tif", &Array2::<f32>::ones((8, 8)), |_| {});
+    let beside =
+        "<PAMDataset><GeoTransform>400000, 8, -6, 5000000, -6, -8</GeoTransform></PAMDataset>";
+    fs::write(work.path("turned.tif.aux.xml"), beside).expect("written");
+    let reasons = [
+        "turned.tif",
+        "build gridstone with the feature `gdal`",
+        "gdalwarp FILE NORTHUP.tif",
+    ];
+    refused(&work, &turned, &reasons);
+}
+
+#[test]
 fn what_is_not_there_is_named() {
     let (work, file) = utm();
     assert!(work.fails(&["info", "nowhere"]).contains("nowhere"));

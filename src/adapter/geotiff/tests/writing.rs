@@ -67,7 +67,7 @@ fn what_is_written_reads_back_for_every_type_and_compression() {
             assert_eq!((header.affine, &header.crs), (profile.affine, &profile.crs));
             assert_eq!(
                 (header.compression, &header.nodata),
-                (compression, &profile.nodata)
+                (Some(compression), &profile.nodata)
             );
         }
     }

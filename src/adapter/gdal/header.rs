@@ -1,0 +1,266 @@
+//! What a dataset says of itself.
+
+use gdal::raster::{ColorInterpretation, RasterBand};
+use gdal::{Dataset, Metadata};
+
+use super::dataset::asked;
+use crate::adapter::cells::widens;
+use crate::adapter::geotiff::{
+    Affine, Band, Header, MASK_AND_VALUE, PALETTE, nodata, several_units,
+};
+use crate::array::{Cells, DType};
+use crate::crs;
+use crate::error::{Error, Result};
+
+/// A dataset as it is read.
+#[derive(Clone, Debug)]
+pub(super) struct Described {
+    /// Its place is `None` where it is [askew](Self::skew).
+    pub(super) header: Header,
+    pub(super) bands: Vec<BandAt>,
+    pub(super) skew: Option<Skew>,
+}
+
+/// Where a band is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BandAt {
+    /// The number of the dataset among those that are open.
+    pub(super) dataset: usize,
+    /// The number of the band, from 1.
+    pub(super) band: usize,
+    /// The band of the same dataset that is alpha.
+    pub(super) alpha: Option<usize>,
+    /// Whether it has a mask beside its values.
+    pub(super) mask: bool,
+}
+
+/// How rows and columns lie that do not follow the axes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Skew {
+    /// Turned or sheared: the six coefficients of GDAL.
+    Turned([f64; 6]),
+    /// By points, polynomials or arrays of coordinates.
+    Points,
+}
+
+/// Reads what a dataset says of itself. An [`Invalid`](crate::ErrorKind::Invalid) error if that is
+/// nothing that a grid can hold.
+pub(super) fn described(dataset: &Dataset) -> Result<Described> {
+    let ((bands, alpha), _) = asked(|| {
+        let all = dataset.rasterbands().collect::<Result<Vec<_>, _>>()?;
+        let is_alpha =
+            |band: &RasterBand| band.color_interpretation() == ColorInterpretation::AlphaBand;
+        Ok((1..)
+            .zip(all)
+            .partition::<Vec<_>, _>(|(_, band)| !is_alpha(band)))
+    })?;
+    if bands.is_empty() {
+        return Err(without_bands(dataset));
+    }
+    if alpha.len() > 1 {
+        return Err(Error::invalid(
+            "it has several alpha bands; choose bands with `gdal_translate -b N FILE FITTING.tif`",
+        ));
+    }
+    let alpha = alpha.first().map(|(number, _)| *number);
+    let dtype = common_type(&bands)?;
+    let mut notes = Vec::new();
+    let (mut of_bands, mut values, mut places) = (Vec::new(), Vec::new(), Vec::new());
+    for (number, band) in &bands {
+        let flags = asked(|| band.mask_flags())?.0;
+        // Values are looked for here, exactly; GDAL compares them nearly.
+        let by_value = flags.is_nodata() && !flags.is_per_dataset();
+        let mask = !flags.is_all_valid() && !flags.is_alpha() && !by_value;
+        of_bands.push(of_band(band));
+        values.push(value_of(band, dtype, &mut notes));
+        places.push(BandAt {
+            dataset: 0,
+            band: *number,
+            alpha,
+            mask,
+        });
+        if band.color_interpretation() == ColorInterpretation::PaletteIndex
+            && !notes.iter().any(|note| note == PALETTE)
+        {
+            notes.push(PALETTE.to_owned());
+        }
+    }
+    let masked = places.iter().any(|band| band.mask || band.alpha.is_some());
+    let (nodata, own) = settled(values);
+    if let Some(own) = &own {
+        of_bands
+            .iter_mut()
+            .zip(own)
+            .for_each(|(band, value)| band.nodata.clone_from(value));
+    }
+    notes.extend((masked && nodata.is_some()).then(|| MASK_AND_VALUE.to_owned()));
+    notes.extend(several_units(&of_bands));
+    let (affine, skew) = place(dataset)?;
+    let (cols, rows) = bands[0].1.block_size();
+    let (width, height) = dataset.raster_size();
+    let mut header = Header {
+        width,
+        height,
+        bands: of_bands,
+        dtype,
+        nodata,
+        masked: masked || own.is_some(),
+        affine,
+        crs: system(dataset),
+        compression: None,
+        block: [rows.max(1), cols.max(1)],
+        notes,
+    };
+    header.notes.extend(header.unnamed());
+    Ok(Described {
+        header,
+        bands: places,
+        skew,
+    })
+}
+
+/// What is told of a dataset that has other datasets in place of bands.
+fn without_bands(dataset: &Dataset) -> Error {
+    let parts = dataset.metadata_domain("SUBDATASETS").unwrap_or_default();
+    let mut named = parts
+        .iter()
+        .filter_map(|line| {
+            line.split_once('=')
+                .filter(|(key, _)| key.ends_with("_NAME"))
+        })
+        .map(|(_, name)| format!("`{name}`"));
+    let shown: Vec<String> = named.by_ref().take(6).collect();
+    let more = if named.next().is_some() {
+        " and more"
+    } else {
+        ""
+    };
+    if shown.is_empty() {
+        Error::invalid("it has no raster bands")
+    } else {
+        Error::invalid(format!(
+            "it holds several rasters; name one of {}{more} in its place",
+            shown.join(", ")
+        ))
+    }
+}
+
+/// The type of the cells of a band.
+fn type_of(band: &RasterBand) -> Result<DType> {
+    let name = band.band_type().name();
+    let is_signed = || {
+        let kind = band.metadata_item("PIXELTYPE", "IMAGE_STRUCTURE");
+        kind.as_deref() == Some("SIGNEDBYTE")
+    };
+    Ok(match name.as_str() {
+        "Byte" if is_signed() => DType::I8,
+        "Byte" => DType::U8,
+        "Int8" => DType::I8,
+        "UInt16" => DType::U16,
+        "Int16" => DType::I16,
+        "UInt32" => DType::U32,
+        "Int32" => DType::I32,
+        "UInt64" => DType::U64,
+        "Int64" => DType::I64,
+        "Float32" => DType::F32,
+        "Float64" => DType::F64,
+        // Complex ones have no name here.
+        _ => {
+            return Err(Error::invalid(
+                "its cells are complex numbers, or of a type that is not known here; take a part of them with `gdal_translate DERIVED_SUBDATASET:AMPLITUDE:FILE AMPLITUDE.tif` (or PHASE, REAL, IMAG), or convert them with `gdal_translate -ot Float32 FILE CONVERTED.tif`",
+            ));
+        }
+    })
+}
+
+/// The type that holds the cells of all bands as they are.
+fn common_type(bands: &[(usize, RasterBand)]) -> Result<DType> {
+    let types = bands.iter().map(|(_, band)| type_of(band));
+    let types = types.collect::<Result<Vec<_>>>()?;
+    let holds_all = |dtype: &DType| types.iter().all(|of_band| widens(*of_band, *dtype));
+    let mut fitting: Vec<DType> = DType::ALL.into_iter().filter(holds_all).collect();
+    fitting.sort_by_key(|dtype| (dtype.size(), dtype.is_float()));
+    let is_mixed = types.iter().any(|dtype| *dtype != types[0]);
+    // Signed bytes may be told by a word beside the type, which GDAL converts without.
+    match fitting
+        .first()
+        .filter(|_| !(is_mixed && types.contains(&DType::I8)))
+    {
+        Some(dtype) => Ok(*dtype),
+        None => Err(Error::invalid(
+            "its bands have types of which none holds all; split them with `gdal_translate -b N FILE BAND.tif`",
+        )),
+    }
+}
+
+fn of_band(band: &RasterBand) -> Band {
+    let some = |text: String| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+    Band {
+        description: band.description().ok().and_then(some),
+        scale: band.scale(),
+        offset: band.offset(),
+        unit: some(band.unit()),
+        nodata: None,
+    }
+}
+
+/// The nodata value of a band as a cell of a type. One that no cell can have is noted.
+fn value_of(band: &RasterBand, dtype: DType, notes: &mut Vec<String>) -> Option<Cells> {
+    let text = match band.band_type().name().as_str() {
+        "Int64" => band.no_data_value_i64()?.to_string(),
+        "UInt64" => band.no_data_value_u64()?.to_string(),
+        _ => band.no_data_value()?.to_string(),
+    };
+    match nodata::parse(&text, dtype) {
+        Ok(cell) => Some(cell),
+        Err(note) => {
+            if !notes.contains(&note) {
+                notes.push(note);
+            }
+            None
+        }
+    }
+}
+
+/// The nodata value of all bands; or else those of each, where they differ.
+fn settled(mut values: Vec<Option<Cells>>) -> (Option<Cells>, Option<Vec<Option<Cells>>>) {
+    let bytes = |value: &Option<Cells>| value.as_ref().map(|cell| cell.as_bytes().to_vec());
+    if values.iter().all(|value| bytes(value) == bytes(&values[0])) {
+        (values.swap_remove(0), None)
+    } else {
+        (None, Some(values))
+    }
+}
+
+/// Where the cells lie, along the axes or askew.
+fn place(dataset: &Dataset) -> Result<(Option<Affine>, Option<Skew>)> {
+    let has = |domain: &str| {
+        dataset
+            .metadata_domain(domain)
+            .is_some_and(|of| !of.is_empty())
+    };
+    let transform = asked(|| Ok(dataset.geo_transform().ok()))?.0;
+    match transform {
+        Some(transform) => {
+            let [_, _, row_to_x, _, column_to_y, _] = transform;
+            let turned = column_to_y != 0.0 || row_to_x != 0.0;
+            if turned && transform.iter().all(|number| number.is_finite()) {
+                return Ok((None, Some(Skew::Turned(transform))));
+            }
+            Affine::from_gdal(transform).map(|affine| (Some(affine), None))
+        }
+        None if !dataset.gcps().is_empty() || has("RPC") || has("GEOLOCATION") => {
+            Ok((None, Some(Skew::Points)))
+        }
+        None => Ok((None, None)),
+    }
+}
+
+/// The system, by its code where it states one.
+fn system(dataset: &Dataset) -> Option<String> {
+    let text = match dataset.projection() {
+        text if text.trim().is_empty() => dataset.gcp_projection()?,
+        text => text,
+    };
+    Some(crs::kept(&text)).filter(|text| !text.is_empty())
+}
