@@ -436,6 +436,37 @@ pub(crate) fn since(grid: &Grid, token: &Token) -> Result<Changes> {
     })
 }
 
+/// The boxes of base data of commits, by their numbers.
+pub(crate) type CommitBoxes = Vec<(u64, Vec<Window>)>;
+
+/// The boxes of base data that commits after a token changed, as a snapshot shows them, each with
+/// the number of its commit; those of commits that are not settled yet too. `None` if the feed does
+/// not tell.
+pub(crate) fn put_since(
+    grid: &Grid,
+    snapshot: &dyn Snapshot,
+    token: &Token,
+) -> Result<Option<CommitBoxes>> {
+    let is_told = token.store == grid.store().identity()
+        && token.grid == grid.id()
+        && token.sequence >= kept(grid, snapshot)?.floor;
+    if !is_told {
+        return Ok(None);
+    }
+    let mut put = Vec::new();
+    let range = feed::between(grid.id(), token.sequence, u64::MAX);
+    for_each_page(snapshot, Space::Feed, range, PAGE, |entries| {
+        for (key, value) in entries {
+            let Change { sequence, base, .. } = decode(grid, &key, &value)?;
+            if !base.is_empty() {
+                put.push((sequence, base));
+            }
+        }
+        Ok(())
+    })?;
+    Ok(Some(put))
+}
+
 fn decode(grid: &Grid, key: &[u8], value: &[u8]) -> Result<Change> {
     let sequence = sequence(grid, key)?;
     let ChangeRecord {

@@ -30,7 +30,9 @@
 //! The watermark file has a number of its own. A store of a newer format is refused with
 //! [`Invalid`](crate::ErrorKind::Invalid), and stays as it is. The policy:
 //!
-//! * A version that can write what an earlier one could not read has a new number.
+//! * A version that can write what an earlier one could not read has a new number. Records that an
+//!   earlier one may leave alone, as the ledger of imports, need none: what it changes beside them
+//!   is told by the change feed.
 //! * From format 4 on, each later version reads the formats of all earlier ones, or brings them up
 //!   to date when they are opened.
 //! * `tests/data/reliability/format-4` is a store as this version wrote it; every later version

@@ -124,6 +124,12 @@
 //! [`Grid::forecast`](crate::Grid::forecast) says for windows that are put otherwise which chunks
 //! change. What both predict contains what changes.
 //!
+//! With a [`Ledger`](crate::adapter::source::Ledger) an import notes in its own commits how far it
+//! is. Done again, it puts what is left: after a kill what was not there yet, after a change of a
+//! source that one and the cells of others in its box, and nothing if all is there. Sources say by their
+//! [fingerprint](crate::adapter::source::Source::fingerprint) whether they are what they were; what
+//! others did to the cells is known by the change feed.
+//!
 //! # On object storage
 //!
 //! With the feature `object-store` a URL stands for a directory: `s3://bucket/prefix`,

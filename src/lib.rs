@@ -113,8 +113,9 @@ pub mod outcome {
     pub use crate::writer::{Cleaned, Forecast};
 }
 
-/// What is told of stored chunks.
+/// What is told of stored chunks, and of the last import.
 pub mod inspect {
+    pub use crate::ledger::LastImport;
     pub use crate::reader::Served;
     pub use crate::store::{ChunkInfo, EncodingInfo};
 }
@@ -129,6 +130,7 @@ mod events;
 mod feed;
 mod kernel;
 mod key;
+mod ledger;
 mod open;
 mod parallel;
 mod reader;

@@ -8,6 +8,7 @@
 //! feed    grid u32 | sequence u64
 //! meta    `format` | `identity` | `epoch` | `next` | `name/` name | `schema/` grid | `bounds/` grid | `base-levels/` grid
 //!         | `reach/` grid | `feed/` grid | `copied/` grid | `shards/` grid | `followed/` grid | `shard/` grid
+//!         | `ledger/` grid | `ledger-sources/` grid page u32 | `ledger-jobs/` grid job u32
 //! ```
 //!
 //! The directory holds, under the key of each chunk: bytes of the blob u32 | checksum of the blob
@@ -476,7 +477,7 @@ impl MarkKey {
 
 /// Keys of the meta space.
 pub mod meta {
-    use super::GridId;
+    use super::{GridId, KeyRange};
 
     /// The store's format record.
     pub const FORMAT: &[u8] = b"format";
@@ -537,6 +538,34 @@ pub mod meta {
     /// Which shard of which federation a grid is.
     pub fn shard(grid: GridId) -> Vec<u8> {
         [b"shard/".as_slice(), &grid.0.to_be_bytes()].concat()
+    }
+
+    /// What was asked of the last import into a grid.
+    pub fn ledger(grid: GridId) -> Vec<u8> {
+        [b"ledger/".as_slice(), &grid.0.to_be_bytes()].concat()
+    }
+
+    const LEDGER_SOURCES: &[u8] = b"ledger-sources/";
+    const LEDGER_JOBS: &[u8] = b"ledger-jobs/";
+
+    fn numbered(of: &[u8], grid: GridId, number: u32) -> Vec<u8> {
+        [of, &grid.0.to_be_bytes(), &number.to_be_bytes()].concat()
+    }
+
+    /// A page of the sources of that import.
+    pub fn ledger_sources(grid: GridId, page: u32) -> Vec<u8> {
+        numbered(LEDGER_SOURCES, grid, page)
+    }
+
+    /// How far a job of that import is.
+    pub fn ledger_job(grid: GridId, job: u32) -> Vec<u8> {
+        numbered(LEDGER_JOBS, grid, job)
+    }
+
+    /// All pages of sources, and all jobs.
+    pub fn ledger_parts(grid: GridId) -> [KeyRange; 2] {
+        [LEDGER_SOURCES, LEDGER_JOBS]
+            .map(|of| KeyRange::prefix(&[of, &grid.0.to_be_bytes()].concat()))
     }
 
     /// How far a grid's pyramid reaches.

@@ -38,6 +38,9 @@ pub(crate) enum RecordKind {
     Shards = 14,
     Followed = 15,
     Shard = 16,
+    Ledger = 17,
+    LedgerSources = 18,
+    LedgerJob = 19,
 }
 
 /// The bytes of a record.
@@ -255,6 +258,7 @@ pub(super) fn remove(engine: &dyn Engine, name: &str) -> Result<GridId> {
             meta::shards,
             meta::followed,
             meta::shard,
+            meta::ledger,
         ];
         for key in records
             .map(|of| of(id))
@@ -262,6 +266,9 @@ pub(super) fn remove(engine: &dyn Engine, name: &str) -> Result<GridId> {
             .chain([meta::name(name)])
         {
             batch.delete(Space::Meta, key);
+        }
+        for part in meta::ledger_parts(id) {
+            remove_range(snapshot, batch, (Space::Meta, part))?;
         }
         for space in [Space::Directory, Space::Base, Space::Aggregate] {
             remove_range(snapshot, batch, (space, ChunkKey::all(id)))?;

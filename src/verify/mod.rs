@@ -24,6 +24,7 @@ use crate::feed;
 use crate::grid::Location;
 use crate::key::{ChunkKey, DirectoryEntry, LayerId, Mark, MarkKey, meta, unowned};
 use crate::kv::{Order, Snapshot, Space, for_each_page};
+use crate::ledger;
 use crate::parallel;
 use crate::store::{ChunkReader, Grid, LayerChunks, Pyramid, State, Store, StoreListing, lock};
 use pages::Scanned;
@@ -96,11 +97,12 @@ impl Store {
     }
 }
 
-/// Checks the change feed of a grid, and what a copy knows of its source.
+/// Checks the change feed of a grid, what a copy knows of its source, and the ledger of imports.
 fn check_records(grid: &Grid, snapshot: &dyn Snapshot, report: &mut Report) -> Result<()> {
     let of_records = [
         feed::wrong_entry(grid, snapshot),
         copy::wrong_record(grid, snapshot),
+        ledger::wrong_record(grid, snapshot),
     ];
     for wrong in of_records {
         let found = match wrong {

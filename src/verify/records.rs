@@ -91,12 +91,19 @@ impl Flipped {
                 meta::shards,
                 meta::followed,
                 meta::shard,
+                meta::ledger,
             ]
             .map(|key| key(id))
         };
         grids.iter().find(|grid| match self.space {
             Space::Feed => crate::key::feed::sequence(grid.id(), &self.key).is_ok(),
-            _ => self.key == meta::name(&grid.name()) || of(grid.id()).contains(&self.key),
+            _ => {
+                self.key == meta::name(&grid.name())
+                    || of(grid.id()).contains(&self.key)
+                    || meta::ledger_parts(grid.id())
+                        .iter()
+                        .any(|part| part.contains(&self.key))
+            }
         })
     }
 }

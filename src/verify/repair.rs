@@ -7,6 +7,9 @@ use super::{Damage, Finding, Report, records};
 use crate::aggregate;
 use crate::error::{ErrorKind, Result};
 use crate::grid::Location;
+use crate::key::meta;
+use crate::kv::{Batch, Durability, Space};
+use crate::ledger;
 use crate::store::{Grid, Store};
 
 /// A base chunk that could not be read, and was taken out of its grid.
@@ -41,7 +44,8 @@ impl Store {
     /// Verifies the store and mends what can be mended: base chunks that cannot be read are taken
     /// out of their grids, and handed over with what can be read of their bytes; where an aggregate
     /// is damaged, all of its grid's are made anew from the base; records of which a bit has
-    /// flipped are written anew. Nothing is done to grids without findings.
+    /// flipped are written anew, and a ledger of imports that is damaged otherwise is taken away.
+    /// Nothing is done to grids without findings.
     ///
     /// # Errors
     ///
@@ -55,6 +59,7 @@ impl Store {
         records::mend(self)?;
         for grid in self.shown()?.grids {
             let name = grid.name();
+            forget_damaged_ledger(&grid)?;
             let of: Vec<&Finding> = repaired
                 .findings
                 .iter()
@@ -90,6 +95,18 @@ impl Store {
         repaired.left = self.verify()?;
         Ok(repaired)
     }
+}
+
+/// Takes away a ledger that cannot be read: the next import puts all again.
+fn forget_damaged_ledger(grid: &Grid) -> Result<()> {
+    let snapshot = grid.snapshot()?;
+    if ledger::wrong_record(grid, snapshot.as_ref())?.is_none() {
+        return Ok(());
+    }
+    let mut batch = Batch::at(snapshot.as_ref());
+    batch.expect_key(Space::Meta, meta::ledger(grid.id()));
+    ledger::forget(grid.id(), &mut batch);
+    grid.store().commit(batch, Durability::Sync).map(drop)
 }
 
 /// What can be read of a base chunk.

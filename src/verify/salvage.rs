@@ -9,6 +9,7 @@ use crate::codec::checksum_of;
 use crate::error::{ErrorKind, Result};
 use crate::key::{ChunkKey, DirectoryEntry, GridId, LayerId, MarkKey, feed, meta, owner};
 use crate::kv::{self, Batch, Durability, KeyRange, Lost, Order, Snapshot, Space, for_each_page};
+use crate::ledger;
 use crate::store::{
     Grid, Policy, RecordKind, State, Store, StoreOptions, encode_record, read_record, write_state,
 };
@@ -158,6 +159,11 @@ fn make_up(grid: &Grid, lost: &[Lost]) -> Result<()> {
     if records_lost || is_lost(lost, Space::Base, &chunks) {
         // What was copied may be lost, and is copied again.
         batch.delete(Space::Meta, meta::copied(id));
+    }
+    let of_base = [(Space::Base, &chunks), (Space::Directory, &chunks)];
+    if records_lost || of_base.iter().any(|(space, of)| is_lost(lost, *space, of)) {
+        // What was imported may be lost, and is imported again.
+        ledger::forget(id, &mut batch);
     }
     if !batch.changes_nothing() {
         grid.store().commit(batch, Durability::Sync)?;

@@ -11,6 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::grid::{CellIndex, Location, Piece, Shape, Window};
 use crate::key::{GridId, meta};
 use crate::kv::{self, Durability, Snapshot, Space};
+use crate::ledger::Progress;
 use crate::store::{Grid, Number, Policy, Store, Workers, try_lock, unless_dropped};
 
 /// What a put does where data is already.
@@ -97,6 +98,7 @@ pub struct Batch<'a> {
     durability: Durability,
     pub(super) puts: Vec<Put<'a>>,
     guard: Option<Guard>,
+    progress: Option<Progress>,
 }
 
 /// A record of the meta space that must be as it is for a batch to be committed.
@@ -134,6 +136,7 @@ impl<'a> Batch<'a> {
             durability: Durability::Sync,
             puts: Vec::new(),
             guard: None,
+            progress: None,
         }
     }
 
@@ -272,6 +275,14 @@ impl<'a> Batch<'a> {
     /// the meta space is still this one. A record that is replaced must never come back.
     pub(crate) fn only_while(&mut self, key: Vec<u8>, record: Vec<u8>) {
         self.guard = Some(Guard { key, record });
+    }
+
+    /// Writes in the commit how far an import is with it, which then fails with
+    /// [`Conflict`](ErrorKind::Conflict), for good, where another import has taken its place.
+    pub(crate) fn enter(&mut self, progress: Progress) {
+        let (key, record) = progress.head();
+        self.only_while(key, record);
+        self.progress = Some(progress);
     }
 
     fn check(&self, grid: &Grid, window: &Window) -> Result<()> {
@@ -462,6 +473,10 @@ impl<'a> Batch<'a> {
                 (&number, inline),
             )
         })?;
+        if let Some(progress) = &self.progress {
+            let (key, record) = progress.record(number.get())?;
+            batch.put(Space::Meta, key, record);
+        }
         Store::stamp(&mut batch, &number);
         self.store.commit(batch, durability)?;
         Ok(commit)

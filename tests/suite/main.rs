@@ -33,6 +33,7 @@ mod following;
 mod grid;
 mod history;
 mod irregular;
+mod ledger;
 mod mixed;
 mod model;
 mod numbers;

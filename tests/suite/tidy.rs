@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 ///
 /// `store` is the ground floor: handles, records, chunks. The verbs of its handles live in the
 /// rooms that do them. `grid` names the aggregators and filters that a schema holds.
-const LAYERS: [(&str, &[&str]); 29] = [
+const LAYERS: [(&str, &[&str]); 30] = [
     ("error", &[]),
     ("parallel", &["error"]),
     ("calendar", &["error"]),
@@ -36,6 +36,7 @@ const LAYERS: [(&str, &[&str]); 29] = [
             "store",
         ],
     ),
+    ("ledger", &["error", "feed", "grid", "key", "kv", "store"]),
     ("open", &["aggregate", "error", "kv", "store"]),
     (
         "writer",
@@ -50,6 +51,7 @@ const LAYERS: [(&str, &[&str]); 29] = [
             "kernel",
             "key",
             "kv",
+            "ledger",
             "parallel",
             "store",
         ],
@@ -89,6 +91,7 @@ const LAYERS: [(&str, &[&str]); 29] = [
             "kernel",
             "key",
             "kv",
+            "ledger",
             "parallel",
             "store",
         ],
@@ -115,8 +118,8 @@ const LAYERS: [(&str, &[&str]); 29] = [
     (
         "adapter",
         &[
-            "array", "calendar", "codec", "crs", "error", "grid", "kernel", "kv", "reader",
-            "store", "writer",
+            "array", "calendar", "codec", "crs", "error", "feed", "grid", "kernel", "kv", "ledger",
+            "reader", "store", "writer",
         ],
     ),
     (

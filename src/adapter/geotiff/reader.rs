@@ -18,6 +18,7 @@ use super::sidecar;
 use crate::adapter::file::LazyFile;
 use crate::adapter::source::Fingerprint;
 use crate::array::{Array, Cells, DType, block};
+use crate::codec::Digest;
 use crate::error::{Error, Result};
 
 /// [`GeoTiff::read`] refuses a window of more bytes; [`GeoTiff::plan`] cuts an image into windows
@@ -225,9 +226,20 @@ impl GeoTiff {
         Self::from_reader(LazyFile::of_bytes(bytes.into()))
     }
 
-    /// What tells that the file is not what it was; `None` of one in memory.
+    /// What tells that the file is not what it was, nor what files beside it say; `None` of one in
+    /// memory.
     pub(crate) fn fingerprint(&self) -> Result<Option<Fingerprint>> {
-        self.source.reader().fingerprint()
+        let Some(own) = self.source.reader().fingerprint()? else {
+            return Ok(None);
+        };
+        let mut digest = Digest::default();
+        digest.print(own.digest);
+        digest.bytes(format!("{:?}", self.header).as_bytes());
+        if let Some(Mask::Beside(mask)) = &self.mask {
+            digest.bytes(format!("{:?}", mask.fingerprint()?).as_bytes());
+        }
+        let digest = digest.finish();
+        Ok(Some(Fingerprint { digest, ..own }))
     }
 
     /// Closes the file until a window of it is read, so that any number of them can be read in

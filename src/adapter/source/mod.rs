@@ -13,6 +13,9 @@
 //! | `gdal::GdalRaster` | what GDAL opens, as one of the two (feature `gdal`) |
 //! | `netcdf::VariableSource` | a variable of a NetCDF file (feature `netcdf`) |
 //!
+//! A [`Run`] writes many of them, in order or by the jobs of a [`Plan`], and goes on by the
+//! [`Ledger`] of its grid where it was cut short.
+//!
 //! # A source of one's own
 //!
 //! A service whose cells come from elsewhere implements the trait: what is read stands in `read`,
@@ -57,14 +60,20 @@
 
 mod array;
 mod import;
+mod laying;
+mod ledger;
 mod plan;
+mod run;
 
 #[cfg(test)]
 mod tests;
 
 pub use array::ArraySource;
-pub use import::{Checked, Import, Imported, Run, Written, write};
+pub use import::{Checked, Import, Imported};
+pub use laying::write;
+pub use ledger::{Ledger, Standing};
 pub use plan::{Job, Plan, Priority};
+pub use run::{Run, Written};
 
 use std::time::SystemTime;
 

@@ -384,16 +384,14 @@ fn job(structure: &Structure, stage: usize, shares: Vec<&SourceShare>) -> Option
     })
 }
 
-impl Job {
-    /// The part of a box of one of its sources that is in it; along an irregular dimension of all
-    /// ticks of the box.
-    pub(super) fn part(&self, structure: &Structure, window: &Window) -> Option<Window> {
-        let part = structure.intersection(window, &self.window)?;
-        let ticks = structure.irregular_axis().map(|time| time.axis);
-        Some(ticks.map_or(part, |axis| {
-            part.along(axis, window.start()[axis], window.shape()[axis])
-        }))
-    }
+/// The part of a box of one of a job's sources that is in the box of the job; along an irregular
+/// dimension of all ticks of the former.
+pub(super) fn part(structure: &Structure, job: &Window, window: &Window) -> Option<Window> {
+    let part = structure.intersection(window, job)?;
+    let ticks = structure.irregular_axis().map(|time| time.axis);
+    Some(ticks.map_or(part, |axis| {
+        part.along(axis, window.start()[axis], window.shape()[axis])
+    }))
 }
 
 /// The part of a block that lies in a box of it. A piece of another shape than its block is cut as

@@ -52,16 +52,16 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Every file with its place, and how many have none: such a one fails, before anything is
-    /// written, or is told and left out.
+    /// Every file with its place, and the names of those that have none: such a one fails, before
+    /// anything is written, or is told and left out.
     pub(super) fn imports(
         &self,
         grid: &Grid,
         overlap: Overlap,
         keep_going: bool,
         terminal: &Terminal,
-    ) -> anyhow::Result<(Vec<source::Import>, usize)> {
-        let (mut imports, mut failed) = (Vec::new(), 0);
+    ) -> anyhow::Result<(Vec<source::Import>, Vec<String>)> {
+        let (mut imports, mut failed) = (Vec::new(), Vec::new());
         // What is noted of one file is not said again of every other. What others cover is a box a
         // level.
         let (mut covered, mut seen): (Vec<Window>, BTreeSet<String>) =
@@ -73,7 +73,7 @@ impl Files {
                 Ok(import) => import.over(overlap),
                 Err(error) if keep_going => {
                     terminal.error(&error);
-                    failed += 1;
+                    failed.push(path.display().to_string());
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -112,6 +112,25 @@ impl Files {
             );
         }
         Ok((imports, failed))
+    }
+
+    /// What the cells depend on besides the files.
+    pub(super) fn options(&self) -> String {
+        format!(
+            "{:?}",
+            (
+                &self.variable,
+                &self.time_from_name,
+                self.at_time,
+                self.resampling,
+                self.level
+            )
+        )
+    }
+
+    /// The files of the command line.
+    pub(super) fn on_command_line(&self) -> &[PathBuf] {
+        &self.files
     }
 
     /// The files that are named, and those of the list. Of a file that is named twice nobody can
@@ -230,25 +249,30 @@ impl Files {
 }
 
 /// The cells of all sources.
-pub(super) fn cells(imports: &[source::Import]) -> u64 {
-    imports.iter().map(|import| import.footprint().cells).sum()
+pub(super) fn cells<'a>(imports: impl IntoIterator<Item = &'a source::Import>) -> u64 {
+    let cells = |import: &source::Import| import.footprint().cells;
+    imports.into_iter().map(cells).sum()
 }
 
-/// The plan of some sources, in so many jobs if there are so many parts. A source that the grid
-/// refuses is named.
+/// The plan of some of the sources, by their numbers, in so many jobs if there are so many parts. A
+/// source that the grid refuses is named.
 pub(super) fn planned(
     grid: &Grid,
     imports: &[source::Import],
-    jobs: usize,
+    (numbers, jobs): (&[usize], usize),
 ) -> anyhow::Result<Plan> {
-    let footprints = || imports.iter().map(source::Import::footprint);
-    Plan::new(grid, footprints(), jobs).map_err(|error| {
+    let footprints = || numbers.iter().map(|number| imports[*number].footprint());
+    let mut plan = Plan::new(grid, footprints(), jobs).map_err(|error| {
         let error = anyhow::Error::from(error);
         match footprints().find(|of| grid.forecast(&of.windows).is_err()) {
             Some(of) => error.context(format!("`{}` cannot be imported", of.name)),
             None => error,
         }
-    })
+    })?;
+    for source in plan.jobs.iter_mut().flat_map(|job| &mut job.sources) {
+        *source = numbers[*source];
+    }
+    Ok(plan)
 }
 
 /// The levels at which a source lands.

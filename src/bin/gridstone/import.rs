@@ -1,6 +1,6 @@
 //! `gridstone import`
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
@@ -13,8 +13,8 @@ use super::aggregate::{self, Drained};
 use super::files::{self, Files};
 use super::terminal::{Terminal, count};
 use super::time::Along;
-use super::{VerbOutcome, args, json, open};
-use gridstone::adapter::source::{self, Checked, Footprint};
+use super::{VerbOutcome, args, json, ledger, open};
+use gridstone::adapter::source::{self, Checked, Footprint, Ledger, Run, Standing, Written};
 use gridstone::{Grid, Overlap, Structure, Window};
 
 /// Put GeoTIFF or NetCDF files into a grid, and bring its pyramid up to date
@@ -27,9 +27,13 @@ use gridstone::{Grid, Overlap, Structure, Window};
 /// grid's steps, or are kept exactly where time is irregular; files come in any order, and their
 /// times before, between and behind those that are there. All files are read once before the first
 /// is written, so a file that does not fit, is damaged or refused changes nothing. Memory does not
-/// depend on the size of the files; that of several jobs grows with the number of chunks. An import
-/// that was cut short is completed by the same command, which puts all again (after --overlap
-/// refuse, say merge: what is there by then is its own).
+/// depend on the size of the files; that of several jobs grows with the number of chunks.
+///
+/// The grid has a ledger of its last import, written together with the cells. An import that was cut
+/// short at whatever moment goes on where it was with the same command. Done again, a command leaves
+/// files alone that are in the grid to their end and are what they were (size, time, first and last
+/// bytes), but for cells that others have changed since, and cells where they meet a file that is
+/// put: all is as if the whole import was done now. `info` tells of an import that is not complete.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Examples:\n  gridstone import store dem srtm.tif\n  find tiles -name '*.tif' | gridstone import store dem --files-from - --priority newest --jobs 4"
@@ -46,10 +50,13 @@ pub(super) struct ImportVerb {
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: u16,
     /// Leave out files that cannot be read or do not fit, name each, and end with code 1. Once they
-    /// are mended, import all again, so that each lies where it belongs; --overlap keep leaves what
-    /// lies there by then
+    /// are mended, the same command lays each where it belongs; --overlap keep leaves what lies there
+    /// by then
     #[arg(long)]
     keep_going: bool,
+    /// Put all files again, whatever is there already, as after damage
+    #[arg(long)]
+    again: bool,
     #[command(flatten)]
     how: How,
 }
@@ -64,8 +71,8 @@ pub(super) struct How {
     /// Leave marks for `gridstone aggregate` instead
     #[arg(long)]
     no_aggregate: bool,
-    /// Print the summary as JSON: files, failed, cells, chunks, base_chunks, aggregate_chunks,
-    /// marks_drained, marks_pending, seconds, mb_per_s
+    /// Print the summary as JSON: files, there (already), failed, cells, chunks, base_chunks,
+    /// aggregate_chunks, marks_drained, marks_pending, seconds, mb_per_s
     #[arg(long)]
     json: bool,
 }
@@ -80,66 +87,144 @@ pub(super) struct ImportWay {
     pub(super) jobs: usize,
     /// Whether a source that fails is left out.
     pub(super) keep_going: bool,
-    /// How many were left out already.
-    pub(super) failed: usize,
+    /// The names of those that were left out already.
+    pub(super) failed: Vec<String>,
+    /// What notes how far it is, if that is kept.
+    pub(super) ledger: Option<Ledger>,
     /// What is said to be done, and with what.
     pub(super) words: (&'static str, &'static str),
 }
 
-impl ImportWay {
+/// Sources that can all be read and put, and what of them is to be put.
+struct Sound {
+    imports: Vec<source::Import>,
+    standing: Option<Standing>,
     /// The jobs of several threads.
-    fn planned(
-        &self,
-        grid: &Grid,
-        imports: &[source::Import],
-    ) -> anyhow::Result<Option<source::Plan>> {
-        (self.jobs > 1)
-            .then(|| files::planned(grid, imports, self.jobs * PARTS))
-            .transpose()
+    plan: Option<source::Plan>,
+}
+
+impl Sound {
+    /// The numbers of the sources that are to be put.
+    fn left(&self) -> Vec<usize> {
+        left(self.imports.len(), self.standing.as_ref())
+    }
+}
+
+fn left(sources: usize, standing: Option<&Standing>) -> Vec<usize> {
+    standing.map_or_else(
+        || (0..sources).collect(),
+        |standing| standing.left().to_vec(),
+    )
+}
+
+impl ImportWay {
+    /// What is left of some sources by the ledger.
+    fn look(&self, grid: &Grid, imports: &[source::Import]) -> gridstone::Result<Option<Standing>> {
+        let look = |ledger: &Ledger| {
+            let ledger = ledger.clone().failed(self.failed.clone());
+            ledger.look(grid, imports, self.jobs)
+        };
+        self.ledger.as_ref().map(look).transpose()
     }
 
-    /// The sources whose cells can all be read and put. Any other fails, or is told and left out.
+    /// The sources whose cells can all be read and put. Any other fails, or is told and left out:
+    /// others may have to be put then that lie where it does, so that it is looked again.
     fn sound(
-        &self,
+        &mut self,
         grid: &Grid,
         mut imports: Vec<source::Import>,
         terminal: &Terminal,
-    ) -> anyhow::Result<Vec<source::Import>> {
-        let bar = terminal.progress("checking", files::cells(&imports));
-        let checks = self.checks(&mut imports, &|cells| bar.inc(cells));
-        bar.finish_and_clear();
-        let mut sound = Vec::new();
-        for (import, check) in imports.into_iter().zip(checks) {
-            match check {
-                Ok(check) => {
-                    note(&check, &import, grid, terminal);
-                    sound.push(import);
+    ) -> anyhow::Result<Sound> {
+        let mut checked = vec![false; imports.len()];
+        let mut is_first = true;
+        loop {
+            let standing = self.look(grid, &imports)?;
+            if let Some(standing) = standing.as_ref().filter(|_| is_first) {
+                ledger::note(standing, &imports, terminal);
+            }
+            is_first = false;
+            let left = left(imports.len(), standing.as_ref());
+            let continues = standing.as_ref().is_some_and(Standing::continues);
+            // What is refused for its place is told before a cell is read.
+            let plan = (self.jobs > 1 && !continues)
+                .then(|| files::planned(grid, &imports, (&left, self.jobs * PARTS)))
+                .transpose()?;
+            let before = standing.as_ref().map_or(&[][..], Standing::checked);
+            let unchecked: BTreeSet<usize> = left
+                .into_iter()
+                .filter(|number| !checked[*number] && before.binary_search(number).is_err())
+                .collect();
+            let failed = self.check(grid, (&mut imports, &unchecked), terminal)?;
+            if failed.is_empty() {
+                return Ok(Sound {
+                    imports,
+                    standing,
+                    plan,
+                });
+            }
+            unchecked.iter().for_each(|number| checked[*number] = true);
+            let mut number = 0..;
+            imports.retain(|import| {
+                let is_sound = number
+                    .next()
+                    .is_some_and(|number| !failed.contains(&number));
+                if !is_sound {
+                    self.failed.push(import.footprint().name.clone());
                 }
+                is_sound
+            });
+            let mut number = 0..;
+            checked.retain(|_| {
+                number
+                    .next()
+                    .is_some_and(|number| !failed.contains(&number))
+            });
+        }
+    }
+
+    /// Reads some of the sources, and gives the numbers of those that fail.
+    fn check(
+        &self,
+        grid: &Grid,
+        (imports, which): (&mut [source::Import], &BTreeSet<usize>),
+        terminal: &Terminal,
+    ) -> anyhow::Result<BTreeSet<usize>> {
+        let bar = terminal.progress(
+            "checking",
+            files::cells(which.iter().map(|number| &imports[*number])),
+        );
+        let some = imports.iter_mut().enumerate();
+        let some = some.filter(|(number, _)| which.contains(number)).collect();
+        let checks = self.checks(some, &|cells| bar.inc(cells));
+        bar.finish_and_clear();
+        let mut failed = BTreeSet::new();
+        for (number, check) in checks {
+            match check {
+                Ok(check) => note(&check, &imports[number], grid, terminal),
                 Err(error) => {
-                    let error = anyhow::Error::from(error)
-                        .context(format!("`{}` cannot be imported", import.footprint().name));
+                    let name = &imports[number].footprint().name;
+                    let error =
+                        anyhow::Error::from(error).context(format!("`{name}` cannot be imported"));
                     if !self.keep_going {
                         return Err(error);
                     }
                     terminal.error(&error);
+                    failed.insert(number);
                 }
             }
         }
-        Ok(sound)
+        Ok(failed)
     }
 
     /// The checks of all sources, so many at once; the first that fails is the last unless it is to
     /// keep going.
     fn checks(
         &self,
-        imports: &mut [source::Import],
+        imports: Vec<(usize, &mut source::Import)>,
         progress: &(dyn Fn(u64) + Sync),
-    ) -> Vec<gridstone::Result<Checked>> {
+    ) -> BTreeMap<usize, gridstone::Result<Checked>> {
         let count = imports.len();
-        let (waiting, ends) = (
-            Mutex::new(imports.iter_mut().enumerate()),
-            Mutex::new(BTreeMap::new()),
-        );
+        let (waiting, ends) = (Mutex::new(imports.into_iter()), Mutex::new(BTreeMap::new()));
         let work = || {
             loop {
                 let next = waiting
@@ -166,52 +251,57 @@ impl ImportWay {
             (1..self.jobs.min(count)).for_each(|_| drop(scope.spawn(work)));
             work();
         });
-        ends.into_inner()
-            .unwrap_or_else(PoisonError::into_inner)
-            .into_values()
-            .collect()
+        ends.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes what is left.
+    fn written(
+        &self,
+        sound: &mut Sound,
+        left: &[usize],
+        terminal: &Terminal,
+    ) -> gridstone::Result<Written> {
+        let cells = files::cells(left.iter().map(|number| &sound.imports[*number]));
+        let bar = terminal.progress("writing", cells);
+        let mut run = Run::default().threads(self.jobs);
+        if let Some(plan) = &sound.plan {
+            run = run.jobs(plan, self.jobs);
+        }
+        if let Some(standing) = &sound.standing {
+            run = run.ledger(standing);
+        }
+        if self.keep_going {
+            run = run.keep_going();
+        }
+        let written = run.write(&mut sound.imports, &|cells| bar.inc(cells));
+        bar.finish_and_clear();
+        written
     }
 }
 
 impl How {
-    /// Checks all sources, writes all of them, and brings the pyramid up to date.
+    /// Checks what is left of the sources, writes it, and brings the pyramid up to date.
     pub(super) fn carry_out(
         &self,
         grid: &Grid,
         imports: Vec<source::Import>,
-        way: &ImportWay,
+        mut way: ImportWay,
         terminal: &Terminal,
     ) -> VerbOutcome {
         let start = Instant::now();
         if self.overlap == Overlap::Refuse {
             apart(grid.structure(), &imports)?;
         }
-        let named = imports.len();
-        // What is refused for its place is told before a cell is read.
-        let plan = way.planned(grid, &imports)?;
-        let mut imports = way.sound(grid, imports, terminal)?;
-        // A plan knows its sources by their numbers.
-        let plan = if imports.len() < named {
-            way.planned(grid, &imports)?
-        } else {
-            plan
-        };
-        let bar = terminal.progress("writing", files::cells(&imports));
-        let run = plan.as_ref().map_or_else(source::Run::default, |plan| {
-            source::Run::default().jobs(plan, way.jobs)
+        let mut sound = way.sound(grid, imports, terminal)?;
+        let left = sound.left();
+        let written = way.written(&mut sound, &left, terminal)?;
+        let of_left = left.iter().map(|number| sound.imports[*number].footprint());
+        let (expected, bytes) = of_left.fold((0_u64, 0_u64), |(cells, bytes), of| {
+            (cells + of.cells, bytes + of.bytes)
         });
-        let run = if way.keep_going {
-            run.keep_going()
-        } else {
-            run
-        };
-        let written = run.write(&mut imports, &|cells| bar.inc(cells))?;
-        bar.finish_and_clear();
-        let whole = imports
-            .iter()
-            .enumerate()
-            .filter(|(number, _)| !written.failed.contains_key(number));
-        let whole: Vec<&Footprint> = whole.map(|(_, import)| import.footprint()).collect();
+        let failed = way.failed.len() + written.failed.len();
+        let files = (left.len() - written.failed.len()) as u64;
+        let there = (sound.imports.len() - left.len()) as u64;
         written
             .failed
             .into_values()
@@ -221,20 +311,16 @@ impl How {
         } else {
             aggregate::drain(grid, terminal)?
         };
-        let (base, aggregates) = (
-            written.done.chunks,
-            written.done.aggregates + drained.chunks,
-        );
+        let (cells, base) = (written.done.cells, written.done.chunks);
+        let aggregates = written.done.aggregates + drained.chunks;
         let pending = grid.marks()?;
         let seconds = start.elapsed().as_secs_f64();
-        let (files, failed) = (whole.len() as u64, way.failed + named - whole.len());
-        let (cells, bytes) = whole.iter().fold((0_u64, 0_u64), |(cells, bytes), of| {
-            (cells + of.cells, bytes + of.bytes)
-        });
-        let rate = bytes as f64 / 1e6 / seconds;
+        // Of what is not put all, as much as of its cells.
+        let share = cells as f64 / expected.max(1) as f64;
+        let rate = bytes as f64 * share / 1e6 / seconds;
         if self.json {
             terminal.print_json(&json!({
-                "files": files, "failed": failed, "cells": cells, "chunks": base + aggregates,
+                "files": files, "there": there, "failed": failed, "cells": cells, "chunks": base + aggregates,
                 "base_chunks": base, "aggregate_chunks": aggregates, "marks_drained": drained.marks, "marks_pending": pending,
                 "seconds": seconds, "mb_per_s": rate,
             }))?;
@@ -245,8 +331,13 @@ impl How {
             } else {
                 String::new()
             };
+            let others = if there > 0 {
+                format!(" ({there} there already)")
+            } else {
+                String::new()
+            };
             terminal.print(format!(
-                "{done} {}: {cells} cells, {} written ({base} base, {aggregates} aggregate), {} drained{left}, {seconds:.2} s, {rate:.1} MB/s",
+                "{done} {}{others}: {cells} cells, {} written ({base} base, {aggregates} aggregate), {} drained{left}, {seconds:.2} s, {rate:.1} MB/s",
                 count(files, what),
                 count(base + aggregates, "chunk"),
                 count(drained.marks, "mark"),
@@ -292,13 +383,19 @@ impl ImportVerb {
         let (imports, failed) =
             self.files
                 .imports(&grid, self.how.overlap, self.keep_going, terminal)?;
+        let ledger = ledger::of(
+            (&self.files.options(), self.how.overlap),
+            &imports,
+            self.files.on_command_line(),
+        )?;
         let way = ImportWay {
             jobs: usize::from(self.jobs),
             keep_going: self.keep_going,
             failed,
+            ledger: Some(if self.again { ledger.again() } else { ledger }),
             words: ("imported", "file"),
         };
-        self.how.carry_out(&grid, imports, &way, terminal)
+        self.how.carry_out(&grid, imports, way, terminal)
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::terminal::{Terminal, bytes};
 use super::time::Along;
-use super::{VerbOutcome, bases, json, open, time};
+use super::{VerbOutcome, bases, json, ledger, open, time};
 use gridstone::crs;
 use gridstone::grid::DimensionKind;
 use gridstone::inspect::EncodingInfo;
@@ -36,6 +36,8 @@ was as it is shown, where another process writes to it; else null}, each grid wi
                area in world units of the refinable dimension's axes, null without one
   top          {levels, chunk: {axis: index}}, null before the first put
   marks        aggregates that are out of date
+  import       {complete, files, finished, failures, failed: [names], command}: the last import of files and how far it is, with
+               the command that does what is left; null if there was none
   token        the present, for `gridstone changes --since`; null where it is only read, on object storage
   chunks, bytes, raw_bytes, ratio   of all that is stored; raw_bytes are the uncompressed cells
   layers       [{layer, levels, chunks, bytes, raw_bytes, ratio}], the base first
@@ -61,7 +63,7 @@ impl Info {
         if self.json {
             let grids: Vec<Value> = grids
                 .iter()
-                .map(grid_json)
+                .map(with_import)
                 .collect::<gridstone::Result<_>>()?;
             let (name, storage) = (
                 self.store.display().to_string(),
@@ -78,6 +80,13 @@ impl Info {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// All that is told of a grid, and how far its last import is.
+fn with_import(grid: &Grid) -> gridstone::Result<Value> {
+    let mut told = grid_json(grid)?;
+    told["import"] = ledger::as_json(grid)?;
+    Ok(told)
 }
 
 /// What a grid's cells are, in a few words.
@@ -198,6 +207,7 @@ fn as_text(grid: &Grid) -> anyhow::Result<String> {
         ));
     }
     lines.push(format!("marks      {} pending", grid.marks()?));
+    lines.extend(ledger::as_text(grid)?);
     let (layers, total) = held_by_level(grid)?;
     lines.push(format!(
         "chunks     {} in {}{}",

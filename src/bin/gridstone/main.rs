@@ -28,6 +28,7 @@ mod geojson;
 mod import;
 mod info;
 mod json;
+mod ledger;
 mod ls;
 mod measure;
 mod naming;

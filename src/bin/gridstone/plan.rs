@@ -48,7 +48,8 @@ impl PlanImport {
         let jobs = self
             .jobs
             .map_or_else(rayon::current_num_threads, NonZeroUsize::get);
-        let plan = files::planned(&grid, &imports, jobs)?;
+        let all: Vec<usize> = (0..imports.len()).collect();
+        let plan = files::planned(&grid, &imports, (&all, jobs))?;
         let cells = files::cells(&imports);
         let aggregates = plan.aggregates.len() * grid.schema().aggregators().len();
         if self.json {

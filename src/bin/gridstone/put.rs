@@ -66,10 +66,11 @@ impl PutVerb {
         let way = ImportWay {
             jobs: 1,
             keep_going: false,
-            failed: 0,
+            failed: Vec::new(),
+            ledger: None,
             words: ("put", "array"),
         };
-        self.how.carry_out(&grid, vec![import], &way, terminal)
+        self.how.carry_out(&grid, vec![import], way, terminal)
     }
 
     fn levels(&self, structure: &Structure, base: Option<Levels>) -> anyhow::Result<Levels> {

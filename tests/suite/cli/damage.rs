@@ -108,7 +108,7 @@ fn a_flipped_bit_of_an_aggregate_stops_nothing() {
         let work = Work::with_srtm();
         flip(values(&work).last().unwrap(), at);
         assert_eq!(work.run(&["verify", "store"]).code, Some(1));
-        work.ok(&["import", "store", "dem", &data("srtm.tif")]);
+        work.ok(&["import", "store", "dem", &data("srtm.tif"), "--again"]);
         work.ok(&["aggregate", "store"]);
         work.ok(&["verify", "store"]);
     }

@@ -334,7 +334,7 @@ fn files_that_fail_are_named_and_the_others_are_imported() {
     }
     assert_eq!(chunks(), 0);
     for jobs in ["1", "3"] {
-        let ran = work.run(&[&args[..], &["--keep-going", "--jobs", jobs]].concat());
+        let ran = work.run(&[&args[..], &["--keep-going", "--again", "--jobs", jobs]].concat());
         assert_eq!(ran.code, Some(1), "{jobs} jobs: {}", ran.stderr);
         assert!(
             ran.stdout.starts_with("imported 7 files: 11200 cells, "),
@@ -350,7 +350,7 @@ fn files_that_fail_are_named_and_the_others_are_imported() {
         );
         assert_eq!(ran.stderr.lines().count(), 3, "{jobs} jobs: {}", ran.stderr);
     }
-    let ran = work.run(&[&args[..], &["--keep-going", "--json"]].concat());
+    let ran = work.run(&[&args[..], &["--keep-going", "--again", "--json"]].concat());
     let told: Value =
         serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
     assert_eq!(

@@ -7,6 +7,7 @@ mod copies;
 mod damage;
 mod events;
 mod imports;
+mod ledger;
 mod mixed;
 mod outlets;
 mod rain;
