@@ -229,27 +229,42 @@ pub(super) struct Item {
     pub(super) value: String,
 }
 
-/// The items that have a role. The document is flat; whatever does not look like it is skipped.
+/// The items that have a role, in small letters. Items within items, and what is commented out, are
+/// not read, as by GDAL.
 pub(super) fn items(document: &str) -> Vec<Item> {
-    let mut items = Vec::new();
-    for piece in document.split("<Item ").skip(1) {
+    let document = without_comments(document);
+    let (mut items, mut depth) = (Vec::new(), 0_usize);
+    for piece in document.split("<Item").skip(1) {
         let Some((head, rest)) = piece.split_once('>') else {
             continue;
         };
-        let Some((value, _)) = rest.split_once("</Item>") else {
+        if !head.starts_with(char::is_whitespace) || head.ends_with('/') {
             continue;
-        };
-        let Some(role) = attribute(head, "role") else {
+        }
+        let is_outer = depth == 0;
+        depth = (depth + 1).saturating_sub(rest.matches("</Item").count());
+        let value = rest.split_once("</Item").map(|(value, _)| value);
+        let (Some(role), Some(value)) = (attribute(head, "role"), value.filter(|_| is_outer))
+        else {
             continue;
         };
         items.push(Item {
-            role: role.to_owned(),
-            band: attribute(head, "sample").and_then(|sample| sample.parse().ok()),
+            role: role.to_lowercase(),
+            band: attribute(head, "sample").and_then(|sample| sample.trim().parse().ok()),
             // GDAL escapes the value, and then the document that holds it.
             value: unescape(&unescape(value)),
         });
     }
     items
+}
+
+/// A document of XML without what is commented out.
+pub(super) fn without_comments(document: &str) -> String {
+    let mut parts = document.split("<!--");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |kept, part| {
+        kept + part.split_once("-->").map_or("", |(_, rest)| rest)
+    })
 }
 
 /// The document of what is known of the bands; empty if nothing is. [`items`] reads it.
@@ -283,12 +298,20 @@ pub(super) fn document(bands: &[Band]) -> String {
     }
 }
 
-/// The value of an attribute of an element, in quotes of either kind.
+/// The value of an attribute of an element, in quotes of either kind; there may be blanks around the
+/// equals sign.
 pub(super) fn attribute<'a>(head: &'a str, name: &str) -> Option<&'a str> {
-    ['"', '\''].into_iter().find_map(|quote| {
-        let (_, rest) = head.split_once(&format!("{name}={quote}"))?;
-        rest.split_once(quote).map(|(value, _)| value)
-    })
+    let mut rest = head;
+    loop {
+        let (key, behind) = rest.split_once('=')?;
+        let behind = behind.trim_start();
+        let quote = behind.chars().next().filter(|c| ['"', '\''].contains(c))?;
+        let (value, next) = behind.strip_prefix(quote)?.split_once(quote)?;
+        if key.split_whitespace().next_back() == Some(name) {
+            return Some(value);
+        }
+        rest = next;
+    }
 }
 
 fn escape(text: &str) -> String {

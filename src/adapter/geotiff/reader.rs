@@ -280,6 +280,12 @@ impl<R: Read + Seek> GeoTiff<R> {
         let crs = keys.system()?;
         let mut notes = keys.notes(crs.as_deref());
         notes.extend(pages.note());
+        let orientation = source.unsigned_one(directory, tag::ORIENTATION)?;
+        if let Some(other) = orientation.filter(|orientation| *orientation != 1) {
+            notes.push(format!(
+                "it is to be shown turned or mirrored (orientation {other}); its first row is taken for the upper one, and its first column for the left one"
+            ));
+        }
         if !whole {
             notes.push("the list of the file's further images is damaged, so there may be more than can be seen".to_owned());
         }

@@ -21,7 +21,7 @@ const TEXT_BYTES_MAX: u64 = 16 << 20;
 /// come last.
 pub(super) fn complete(header: &mut Header, path: &Path) -> Result<()> {
     if let Some((from, text)) = read_first(&[behind(path, ".aux.xml")])? {
-        let text = without_comments(&text);
+        let text = nodata::without_comments(&text);
         if text.contains("</PAMDataset>") {
             aux(header, &text)
                 .map_err(|cause| cause.within(format!("`{}` cannot be used", from.display())))?;
@@ -171,15 +171,6 @@ fn decoded(bytes: &[u8]) -> String {
             text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned()
         }
     }
-}
-
-/// A document of XML without what is commented out.
-fn without_comments(document: &str) -> String {
-    let mut parts = document.split("<!--");
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |kept, part| {
-        kept + part.split_once("-->").map_or("", |(_, rest)| rest)
-    })
 }
 
 /// The six numbers of a world file, which place the centre of the first cell. What stands behind

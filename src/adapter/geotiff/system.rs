@@ -337,7 +337,44 @@ impl GeoKeys {
             "the coordinate reference system has neither a code nor parameters, and is not kept"
                 .to_owned()
         });
-        vertical.into_iter().chain(nameless).collect()
+        let notes = vertical.into_iter().chain(nameless);
+        notes.chain(self.contradiction()).collect()
+    }
+
+    /// What other keys say that is not so in the system of a code, which counts.
+    fn contradiction(&self) -> Option<String> {
+        let geodetic = || {
+            let code = self.short(key::GEODETIC_CRS)?;
+            Some((code, crs::geodetic_of_code(code.into())?))
+        };
+        if let Some(code) = self.code(key::PROJECTED_CRS) {
+            let (number, own) = geodetic()?;
+            let known = crs::definition(&code)?.geodetic;
+            let other = (own.semi_major / known.semi_major - 1.0).abs() > 1e-7
+                || (own.greenwich - known.greenwich).abs() > 1e-7;
+            return other.then(|| {
+                format!(
+                    "its keys state {code}, and beside it longitudes and latitudes of EPSG:{number}, which are not those of {code}: it is taken for {code}; if it is not, say so with `gdal_translate -a_srs SYSTEM FILE NAMED.tif`"
+                )
+            });
+        }
+        let (number, known) = geodetic()?;
+        let unit = self.angle().ok().flatten();
+        let other_unit = unit.is_some_and(|unit| (unit / known.unit - 1.0).abs() > 1e-7);
+        let meridian = self
+            .short(key::MERIDIAN)
+            .filter(|code| ![0, USER_DEFINED].contains(code));
+        // 8901 is Greenwich.
+        let other_meridian =
+            meridian.is_some_and(|code| (code == 8901) != (known.greenwich == 0.0));
+        let what = match (other_unit, other_meridian) {
+            (true, _) => "another unit of angles",
+            (false, true) => "another prime meridian",
+            (false, false) => return None,
+        };
+        Some(format!(
+            "its keys state EPSG:{number}, and beside it {what}: coordinates are taken for those of EPSG:{number}; if they are not, say so with `gdal_translate -a_srs SYSTEM FILE NAMED.tif`"
+        ))
     }
 }
 

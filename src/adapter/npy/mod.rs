@@ -161,7 +161,7 @@ fn type_of_code(code: &str) -> Result<(DType, bool)> {
         (Some(dtype), Some('<' | '|' | '=')) => Ok((dtype, false)),
         (Some(dtype), Some('>')) => Ok((dtype, true)),
         _ => Err(Error::invalid(format!(
-            "the .npy file holds `{code}`, which is no cell type"
+            "the .npy file holds `{code}`, which is no cell type; convert it in Python, as with `numpy.save(FILE, array.astype('float32'))`"
         ))),
     }
 }

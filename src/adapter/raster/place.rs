@@ -11,7 +11,7 @@ use crate::store::Grid;
 use super::bands::{BandRun, Bands};
 use super::convert::check_type;
 use super::remedy::{self, WorldBox};
-use super::schema::{DESCRIPTION, PIXELS, description};
+use super::schema::{DESCRIPTION, PIXELS, check_placed, description};
 
 /// The cells of a grid that a file has.
 #[derive(Clone, Debug, PartialEq)]
@@ -121,6 +121,9 @@ impl PlaceFrame {
         let bands = Bands::of(structure, axes, header)?;
         check_type(grid.schema(), header)?;
         check_crs(grid, header)?;
+        if structure.crs().is_some() {
+            check_placed(header)?;
+        }
         let unkept = header.crs.as_deref().filter(|_| structure.crs().is_none());
         let unkept = unkept.map(|crs| {
             format!(

@@ -2,7 +2,7 @@
 
 use crate::adapter::geotiff::{Affine, Header};
 use crate::array::{Cell, Cells, DType, with_cells};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::grid::{Axis, Dimension, Schema, Structure};
 use crate::kernel::Aggregation;
 
@@ -33,8 +33,21 @@ impl Default for Like {
     }
 }
 
+/// Refuses a file that has a system but no place in it: where its cells lie nobody knows.
+pub(super) fn check_placed(header: &Header) -> Result<()> {
+    match header.affine {
+        Some(_) => Ok(()),
+        None => Err(Error::invalid(
+            "it does not say where it lies (no scale with a tie point, no transformation, no world file); place it with `gdal_translate -a_ullr WEST NORTH EAST SOUTH FILE PLACED.tif`",
+        )),
+    }
+}
+
 /// The schema of a grid whose level 0 has the cells of a file. See the [module](super).
 pub fn schema_like(header: &Header, like: &Like) -> Result<Schema> {
+    if header.crs.is_some() {
+        check_placed(header)?;
+    }
     let affine = header.affine.unwrap_or(PIXELS);
     let mut structure = like
         .time

@@ -54,6 +54,26 @@ const PLACE: Affine = Affine {
     dy: -10.0,
 };
 
+/// Row and column numbers are no coordinates of a system.
+#[test]
+fn a_file_that_does_not_say_where_it_lies_lies_in_no_system() {
+    let array: Array = Array2::from_elem((4, 4), 1.0_f32).into();
+    let utm = Some("EPSG:32632");
+    let grid_of_utm = grid(&tiff(&array, Some(PLACE), utm));
+    let unplaced = || tiff(&array, None, utm);
+    let refused = [
+        placed(&grid_of_utm, unplaced()).map(drop),
+        schema_like(unplaced().header(), &Like::default()).map(drop),
+    ];
+    for refused in refused {
+        let error = refused.expect_err("refused").to_string();
+        assert!(error.contains("does not say where it lies"), "{error}");
+        assert!(error.contains("gdal_translate -a_ullr"), "{error}");
+    }
+    let plain = || tiff(&array, None, None);
+    placed(&grid(&plain()), plain()).expect("cells by their numbers");
+}
+
 #[test]
 fn what_a_level_gives_lands_at_that_level() {
     let base: Array = Array2::from_shape_fn((150, 110), |(y, x)| {

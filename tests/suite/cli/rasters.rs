@@ -408,23 +408,21 @@ fn files_beside_a_raster_are_read_in_other_spellings() {
     ] {
         assert_eq!(info(&[(name, text)]).0["extent"], place, "{name}");
     }
+    let placed = &b"10 0 0 -10 500005 4999995"[..];
     // The system, which GDAL does not look for there.
     let wkt = "PROJCS[\"WGS_1984_UTM_Zone_32N\",GEOGCS[\"GCS_WGS_1984\",DATUM[\"D_WGS_1984\",SPHEROID[\"WGS_1984\",6378137.0,298.257223563]],PRIMEM[\"Greenwich\",0.0],UNIT[\"Degree\",0.0174532925199433]],PROJECTION[\"Transverse_Mercator\"],PARAMETER[\"False_Easting\",500000.0],PARAMETER[\"False_Northing\",0.0],PARAMETER[\"Central_Meridian\",9.0],PARAMETER[\"Scale_Factor\",0.9996],PARAMETER[\"Latitude_Of_Origin\",0.0],UNIT[\"Meter\",1.0]]";
     for (name, text, wanted) in [
         ("map.prj", wkt, wkt),
         ("map.PRJ", "EPSG:25832", "EPSG:25832"),
     ] {
-        let (info, said) = info(&[(name, text.as_bytes())]);
+        let (info, said) = info(&[("map.wld", placed), (name, text.as_bytes())]);
         assert_eq!(info["crs"], wanted);
         assert!(
             said.contains(name) && said.contains("is taken from"),
             "{said}"
         );
     }
-    let (found, said) = info(&[
-        ("map.wld", &b"10 0 0 -10 500005 4999995"[..]),
-        ("map.prj", &b"EPSG:4326"[..]),
-    ]);
+    let (found, said) = info(&[("map.wld", placed), ("map.prj", &b"EPSG:4326"[..])]);
     assert!(
         found["crs"].is_null() && said.contains("map.prj` is about longitudes and latitudes"),
         "{said}"

@@ -184,6 +184,38 @@ fn what_a_file_says_and_a_grid_does_not_keep_is_noted() {
     }
 }
 
+/// Keys that contradict each other are told of (`tests/data/geotiff/make_keys.py`).
+#[test]
+fn what_keys_say_beside_a_code_is_noted_if_it_is_not_so() {
+    for (name, system, words) in [
+        ("same-datum", "EPSG:32632", None),
+        ("other-datum", "EPSG:32632", Some("EPSG:4267")),
+        ("degrees", "EPSG:4326", None),
+        ("gon", "EPSG:4326", Some("another unit of angles")),
+        ("from-paris", "EPSG:4326", Some("another prime meridian")),
+        ("turned", "EPSG:32632", Some("orientation 6")),
+        ("unplaced", "EPSG:32632", None),
+    ] {
+        let tiff = open(&format!("keys/{name}"));
+        let header = tiff.header();
+        assert_eq!(header.crs.as_deref(), Some(system), "{name}");
+        assert_eq!(header.affine.is_none(), name == "unplaced", "{name}");
+        let notes = header.notes.join("\n");
+        match words {
+            None => assert_eq!(notes, "", "{name}"),
+            Some(words) => assert!(notes.contains(words), "{name}: {notes}"),
+        }
+    }
+}
+
+/// As GDAL reads them: whatever blanks there are, but neither comments nor items within items.
+#[test]
+fn metadata_are_read_as_xml() {
+    let tiff = open("keys/spread-out");
+    let band = &tiff.header().bands[0];
+    assert_eq!((band.scale, band.offset), (Some(0.5), Some(1.0)));
+}
+
 #[test]
 fn nodata_is_exact_or_absent_with_a_reason() {
     let parse = |text: &str, dtype| nodata::parse(text, dtype);

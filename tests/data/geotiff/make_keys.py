@@ -1,0 +1,49 @@
+#!/usr/bin/env python3
+"""Files whose keys or tags contradict each other, or are written in unusual ways: `make_keys.py DIRECTORY`. Needs tifffile and numpy."""
+import os
+import sys
+
+import numpy as np
+import tifffile
+
+PLACE = [(33550, "d", 3, (10.0, 10.0, 0.0), True), (33922, "d", 6, (0.0, 0.0, 0.0, 5e5, 5e6, 0.0), True)]
+
+
+def keys(*entries):
+    """The directory of GeoTIFF keys, each a short."""
+    numbers = [1, 1, 0, len(entries)]
+    for key, value in entries:
+        numbers += [key, 0, 1, value]
+    return (34735, "H", len(numbers), tuple(numbers), True)
+
+
+def main(directory):
+    os.makedirs(directory, exist_ok=True)
+
+    def write(name, *tags):
+        cells = np.arange(6, dtype="u1").reshape(2, 3)
+        tifffile.imwrite(os.path.join(directory, name + ".tif"), cells, extratags=tags, metadata=None, software=False)
+
+    projected = [(1024, 1), (1025, 1), (3072, 32632)]
+    geographic = [(1024, 2), (1025, 1), (2048, 4326)]
+    write("same-datum", *PLACE, keys(*projected[:2], (2048, 4326), projected[2]))
+    write("other-datum", *PLACE, keys(*projected[:2], (2048, 4267), projected[2]))
+    write("degrees", *PLACE, keys(*geographic, (2051, 8901), (2054, 9102)))
+    write("gon", *PLACE, keys(*geographic, (2054, 9105)))
+    write("from-paris", *PLACE, keys(*geographic, (2051, 8903)))
+    write("unplaced", keys(*projected))
+    write("turned", *PLACE, keys(*projected), (274, "H", 1, 6, True))
+    document = """<GDALMetadata>
+  <!-- <Item name="SCALE" sample="0" role="scale">9</Item> -->
+  <Items/><Item name="x"><Item name="SCALE" sample="0" role="scale">7</Item></Item>
+  <Item
+    name = "SCALE"	sample = '0'
+    role="SCALE">0.5</Item>
+  <Item name="OFFSET" sample="0" role="offset" >1</Item>
+</GDALMetadata>
+"""
+    write("spread-out", *PLACE, keys(*projected), (42112, "s", len(document) + 1, document, True))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
