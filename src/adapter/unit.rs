@@ -4,6 +4,7 @@
 //! A unit is a product of powers of the names below, as UDUNITS writes it: `kg m-2 s-1`, `m/s`,
 //! `W m**-2`, `mm day^-1`.
 
+use std::f64::consts::PI;
 use std::fmt;
 
 use crate::array::DType;
@@ -87,8 +88,8 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split_whitespace()
 }
 
-/// Powers of metre, kilogram, second, kelvin and mole.
-type Powers = [i32; 5];
+/// Powers of metre, kilogram, second, kelvin, mole and radian.
+type Powers = [i32; 6];
 
 /// A unit in terms of the base units: `base = value * scale + offset`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -98,19 +99,20 @@ struct Measure {
     powers: Powers,
 }
 
-const NONE: Powers = [0; 5];
-const M: Powers = [1, 0, 0, 0, 0];
-const KG: Powers = [0, 1, 0, 0, 0];
-const S: Powers = [0, 0, 1, 0, 0];
-const K: Powers = [0, 0, 0, 1, 0];
-const MOL: Powers = [0, 0, 0, 0, 1];
-const PA: Powers = [-1, 1, -2, 0, 0];
-const J: Powers = [2, 1, -2, 0, 0];
-const W: Powers = [2, 1, -3, 0, 0];
-const N: Powers = [1, 1, -2, 0, 0];
+const NONE: Powers = [0; 6];
+const M: Powers = [1, 0, 0, 0, 0, 0];
+const KG: Powers = [0, 1, 0, 0, 0, 0];
+const S: Powers = [0, 0, 1, 0, 0, 0];
+const K: Powers = [0, 0, 0, 1, 0, 0];
+const MOL: Powers = [0, 0, 0, 0, 1, 0];
+const PA: Powers = [-1, 1, -2, 0, 0, 0];
+const J: Powers = [2, 1, -2, 0, 0, 0];
+const W: Powers = [2, 1, -3, 0, 0, 0];
+const N: Powers = [1, 1, -2, 0, 0, 0];
+const RAD: Powers = [0, 0, 0, 0, 0, 1];
 
 /// Names, what they are worth, and whether prefixes go in front of the first.
-const UNITS: [(&[&str], f64, f64, Powers, bool); 28] = [
+const UNITS: [(&[&str], f64, f64, Powers, bool); 34] = [
     (
         &["m", "metre", "metres", "meter", "meters"],
         1.0,
@@ -124,7 +126,7 @@ const UNITS: [(&[&str], f64, f64, Powers, bool); 28] = [
         &["L", "l", "litre", "liter", "litres", "liters"],
         1e-3,
         0.0,
-        [3, 0, 0, 0, 0],
+        [3, 0, 0, 0, 0, 0],
         true,
     ),
     (&["g", "gram", "grams"], 1e-3, 0.0, KG, true),
@@ -134,7 +136,7 @@ const UNITS: [(&[&str], f64, f64, Powers, bool); 28] = [
     (&["min", "minute", "minutes"], 60.0, 0.0, S, false),
     (&["h", "hr", "hour", "hours"], 3_600.0, 0.0, S, false),
     (&["d", "day", "days"], 86_400.0, 0.0, S, false),
-    (&["Hz", "hertz"], 1.0, 0.0, [0, 0, -1, 0, 0], true),
+    (&["Hz", "hertz"], 1.0, 0.0, [0, 0, -1, 0, 0, 0], true),
     (
         &[
             "K",
@@ -207,7 +209,7 @@ const UNITS: [(&[&str], f64, f64, Powers, bool); 28] = [
         &["knot", "knots", "kt", "kts"],
         1_852.0 / 3_600.0,
         0.0,
-        [1, 0, -1, 0, 0],
+        [1, 0, -1, 0, 0, 0],
         false,
     ),
     (
@@ -227,6 +229,42 @@ const UNITS: [(&[&str], f64, f64, Powers, bool); 28] = [
     (&["%", "percent", "percentage"], 1e-2, 0.0, NONE, false),
     (&["ppm", "ppmv"], 1e-6, 0.0, NONE, false),
     (&["ppb", "ppbv"], 1e-9, 0.0, NONE, false),
+    (&["rad", "radian", "radians"], 1.0, 0.0, RAD, true),
+    (&["milliradian", "milliradians"], 1e-3, 0.0, RAD, false),
+    (&["microradian", "microradians"], 1e-6, 0.0, RAD, false),
+    (
+        &["degree", "degrees", "deg", "arc_degree", "arc_degrees"],
+        PI / 180.0,
+        0.0,
+        RAD,
+        false,
+    ),
+    (
+        &[
+            "arc_minute",
+            "arc_minutes",
+            "arcminute",
+            "arcminutes",
+            "arcmin",
+        ],
+        PI / 10_800.0,
+        0.0,
+        RAD,
+        false,
+    ),
+    (
+        &[
+            "arc_second",
+            "arc_seconds",
+            "arcsecond",
+            "arcseconds",
+            "arcsec",
+        ],
+        PI / 648_000.0,
+        0.0,
+        RAD,
+        false,
+    ),
 ];
 
 const PREFIXES: [(&str, f64); 12] = [
@@ -345,6 +383,9 @@ mod tests {
             ("kg m-2 s-1", "g m-2 h-1", 1.0, 3_600_000.0),
             ("W m-2", "J/s/m^2", 5.0, 5.0),
             ("umol m-2", "mol.m-2", 2.0, 2e-6),
+            ("radians", "degrees", std::f64::consts::PI, 180.0),
+            ("arc_minute", "degree", 630.0, 10.5),
+            ("microradian", "rad", 560.0, 560e-6),
         ] {
             let got = Conversion::between(from, to).expect(from).apply(value);
             assert!(
@@ -383,6 +424,8 @@ mod tests {
             ("", "m"),
             ("m^99999999999", "m"),
             ("months", "days"),
+            ("rad", "m"),
+            ("radians", "1"),
         ] {
             assert_eq!(Conversion::between(from, to), None, "{from} {to}");
         }

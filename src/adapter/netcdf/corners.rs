@@ -4,9 +4,11 @@
 
 use std::collections::BTreeMap;
 
+use super::decode::Decoding;
 use super::field::Roles;
 use super::file::NetCdf;
 use super::header::Variable;
+use super::stored::Stored;
 use crate::error::Result;
 
 /// How far numbers may be apart that are one, as a part of the larger: a float32 holds seven
@@ -41,6 +43,7 @@ pub(super) fn of(
         .filter_map(|name| header.near(variable, name))
         .filter(is_along)
     {
+        let decoding = Decoding::of(coordinate)?;
         let end = |is_last: bool| {
             let at = |of: &super::header::Dimension| {
                 if is_last && plane.contains(&of) {
@@ -51,7 +54,8 @@ pub(super) fn of(
             };
             let start: Vec<u64> = coordinate.dimensions.iter().map(at).collect();
             let cell = file.read(&coordinate.name, &start, &vec![1; start.len()])?;
-            Ok::<_, crate::Error>(cell.iter_f64().next().unwrap_or(f64::NAN))
+            let cell = Stored::of(&decoding, cell)?.texts().into_iter().next();
+            Ok::<_, crate::Error>(cell.unwrap_or_else(|| f64::NAN.to_string()))
         };
         corners.insert(
             coordinate.leaf().to_owned(),

@@ -127,12 +127,16 @@ impl Decoding {
 
     /// The values in the shape of the numbers, and in the grid's type and unit.
     pub(super) fn apply(&self, raw: Array, target: TargetCells) -> Result<SourceCells> {
+        values::piece(self.typed(raw)?, None, &[&self.rule], target)
+    }
+
+    /// Stored numbers as those of the type that they are of.
+    pub(super) fn typed(&self, raw: Array) -> Result<Array> {
         if raw.dtype() == self.rule.stored {
-            return values::piece(raw, None, &[&self.rule], target);
+            return Ok(raw);
         }
         let shape = raw.shape().to_vec();
-        let numbers = Array::from_cells(same_bits(&raw.into_cells(), self.rule.stored), &shape)?;
-        values::piece(numbers, None, &[&self.rule], target)
+        Array::from_cells(same_bits(&raw.into_cells(), self.rule.stored), &shape)
     }
 }
 

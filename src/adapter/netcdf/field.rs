@@ -10,7 +10,8 @@ use super::file::NetCdf;
 use super::header::{Header, Variable};
 use super::identity::{Identity, TIME};
 use super::labels::Labels;
-use super::space::{Degrees, EvenCells};
+use super::space::{self, Degrees, EvenCells};
+use super::stored;
 use super::system::System;
 use super::time::FileTimes;
 use super::timing;
@@ -149,13 +150,25 @@ impl Field {
         if choice.index_axes {
             identity.corners = corners::of(&file, variable, &roles)?;
         }
-        let notes = [
-            times.as_ref().and_then(|times| times.note.clone()),
-            identity.note.clone(),
-            system.note,
-            unplaced(&header, variable, &roles).filter(|_| units == ["", ""]),
-        ];
-        let (notes, crs) = (notes.into_iter().flatten().collect(), system.crs);
+        let of_times = times.as_ref().and_then(|times| times.note.clone());
+        let mut notes: Vec<String> = of_times.into_iter().chain(identity.notes.clone()).collect();
+        notes.extend(system.note);
+        notes.extend(unplaced(&header, variable, &roles).filter(|_| units == ["", ""]));
+        let plane = [roles.y, roles.x].map(|axis| coordinate(&header, variable, axis));
+        let plane = plane.into_iter().flatten().filter(|_| !choice.index_axes);
+        notes.extend(plane.clone().filter_map(space::turned));
+        let of_band = roles
+            .band
+            .and_then(|axis| coordinate(&header, variable, axis));
+        for coordinate in timing
+            .iter()
+            .map(|timing| timing.times)
+            .chain(plane)
+            .chain(of_band)
+        {
+            notes.extend(stored::outside(&file, coordinate)?);
+        }
+        let crs = system.crs;
         let (name, is_asked) = (variable.name.clone(), choice.variable.is_some());
         let columns = variable.dimensions[roles.x].name.clone();
         file.close();
@@ -320,8 +333,9 @@ enum AxisRole {
     Other,
 }
 
-/// What an axis is by its coordinate variable, else by its name; `None` if neither tells.
-fn role(header: &Header, variable: &Variable, axis: usize) -> Option<AxisRole> {
+/// What an axis is by its coordinate variable, else by its name; `None` if neither tells. An error
+/// says which attributes of the coordinate contradict each other.
+fn role(header: &Header, variable: &Variable, axis: usize) -> Result<Option<AxisRole>> {
     let dimension = &variable.dimensions[axis].name;
     let by_name = match dimension.to_ascii_lowercase().as_str() {
         name if timing::is_time_name(name) => Some(AxisRole::Other),
@@ -330,26 +344,51 @@ fn role(header: &Header, variable: &Variable, axis: usize) -> Option<AxisRole> {
         _ => None,
     };
     let Some(coordinate) = coordinate(header, variable, axis) else {
-        return by_name;
+        return Ok(by_name);
     };
     let text = |name: &str| coordinate.text(name).unwrap_or_default();
-    let units = text("units");
-    let by_attributes = match (text("axis"), text("standard_name")) {
-        ("Y", _) | (_, "latitude" | "grid_latitude" | "projection_y_coordinate") => {
-            Some(AxisRole::Y)
-        }
-        ("X", _) | (_, "longitude" | "grid_longitude" | "projection_x_coordinate") => {
-            Some(AxisRole::X)
-        }
-        ("T" | "Z", _) | (_, "time") => Some(AxisRole::Other),
-        _ if timing::is_timely(coordinate) => Some(AxisRole::Other),
-        _ => match Degrees::of(units) {
-            Some(Degrees::North) => Some(AxisRole::Y),
-            Some(Degrees::East) => Some(AxisRole::X),
-            Some(Degrees::Plain) | None => None,
-        },
+    let by_axis = match text("axis") {
+        "Y" => Some(AxisRole::Y),
+        "X" => Some(AxisRole::X),
+        "T" | "Z" => Some(AxisRole::Other),
+        _ => None,
     };
-    by_attributes.or(by_name)
+    let by_standard_name = match text("standard_name") {
+        "latitude" | "grid_latitude" | "projection_y_coordinate" => Some(AxisRole::Y),
+        "longitude" | "grid_longitude" | "projection_x_coordinate" => Some(AxisRole::X),
+        "time" => Some(AxisRole::Other),
+        _ => None,
+    };
+    let by_units = match Degrees::of(text("units")) {
+        Some(Degrees::North | Degrees::South) => Some(AxisRole::Y),
+        Some(Degrees::East | Degrees::West) => Some(AxisRole::X),
+        Some(Degrees::Plain) | None => None,
+    };
+    let said = [
+        ("axis", by_axis),
+        ("standard_name", by_standard_name),
+        ("units", by_units),
+    ];
+    let mut said = said
+        .into_iter()
+        .filter_map(|(name, role)| Some((name, role?)));
+    if let Some((first, role)) = said.next()
+        && let Some((other, _)) = said.find(|(_, other)| *other != role)
+    {
+        return Err(Error::invalid(format!(
+            "coordinate `{}`: its attributes `{first}`, which is `{}`, and `{other}`, which is `{}`, contradict each other; take away the one that is wrong, as with `ncatted -a {first},{},d,, FILE`",
+            coordinate.name,
+            text(first),
+            text(other),
+            coordinate.leaf()
+        )));
+    }
+    let timely = timing::is_timely(coordinate).then_some(AxisRole::Other);
+    Ok(by_axis
+        .or(by_standard_name)
+        .or(timely)
+        .or(by_units)
+        .or(by_name))
 }
 
 /// Which axis is which. Where nothing tells rows and columns, they are the last two axes.
@@ -360,15 +399,14 @@ fn roles(header: &Header, variable: &Variable, time: Option<usize>) -> Result<Ro
         .iter()
         .map(|dimension| dimension.name.as_str())
         .collect();
-    let known: Vec<Option<AxisRole>> = (0..names.len())
-        .map(|axis| {
-            if time == Some(axis) {
-                Some(AxisRole::Other)
-            } else {
-                role(header, variable, axis)
-            }
-        })
-        .collect();
+    let known = (0..names.len()).map(|axis| {
+        if time == Some(axis) {
+            Ok(Some(AxisRole::Other))
+        } else {
+            role(header, variable, axis)
+        }
+    });
+    let known: Vec<Option<AxisRole>> = known.collect::<Result<_>>()?;
     let only = |wanted: AxisRole| -> Result<Option<usize>> {
         let mut found = (0..known.len()).filter(|axis| known[*axis] == Some(wanted));
         let first = found.next();

@@ -8,6 +8,7 @@ use super::field::{Choice, Field};
 use super::file::NetCdf;
 use super::header::{Value, Variable};
 use super::labels::{self, Labels};
+use super::stored::Stored;
 use super::timing::{self, Timing};
 use crate::adapter::unit::Conversion;
 use crate::crs;
@@ -39,7 +40,7 @@ pub(super) struct Identity {
     pub(super) corners: BTreeMap<String, String>,
     /// The time coordinate, if it was asked for.
     time: Option<String>,
-    pub(super) note: Option<String>,
+    pub(super) notes: Vec<String>,
 }
 
 impl Identity {
@@ -79,7 +80,8 @@ impl Identity {
             .iter()
             .filter(|dimension| dimension.len == 1)
             .map(|dimension| dimension.name.as_str());
-        let (mut singles, mut note) = (BTreeMap::new(), None);
+        let (mut singles, mut told) = (BTreeMap::new(), None);
+        let mut notes: Vec<String> = Vec::new();
         for coordinate in listed
             .chain(short)
             .filter_map(|name| header.near(variable, name))
@@ -103,15 +105,20 @@ impl Identity {
                 .map(|timing| timing.times)
                 .filter(|times| !timing::is_reference(times));
             if let Some(times) = valid.filter(|_| timing::is_reference(coordinate)) {
-                note = note.or_else(|| Some(runs(times, coordinate)));
+                told = told.or_else(|| Some(runs(times, coordinate)));
             }
             if timing::is_timely(coordinate) && (valid.is_some() || !timing::is_lead(coordinate)) {
                 continue;
             }
-            if let Some(value) = single(file, coordinate)? {
-                singles.insert(coordinate.name.clone(), value);
+            match single(file, coordinate)? {
+                Some(Ok(value)) => {
+                    singles.insert(coordinate.name.clone(), value);
+                }
+                Some(Err(note)) if !notes.contains(&note) => notes.push(note),
+                _ => {}
             }
         }
+        notes.extend(told);
         Ok(Self {
             unit: text("units"),
             attributes,
@@ -119,7 +126,7 @@ impl Identity {
             labels: None,
             corners: BTreeMap::new(),
             time: choice.time.clone(),
-            note,
+            notes,
         })
     }
 
@@ -310,20 +317,28 @@ fn is_plane(coordinate: &Variable) -> bool {
         || units.starts_with("degree_")
 }
 
-/// The single number of a coordinate with its unit; `None` if it has several, or is none.
-fn single(file: &NetCdf, coordinate: &Variable) -> Result<Option<String>> {
+/// The single number of a coordinate with its unit, or what is told if it is missing; `None` if it
+/// has several, or is none.
+fn single(file: &NetCdf, coordinate: &Variable) -> Result<Option<Result<String, String>>> {
     let cells: u64 = coordinate
         .dimensions
         .iter()
         .map(|dimension| dimension.len)
         .fold(1, u64::saturating_mul);
     if coordinate.dtype.is_some() && cells == 1 {
-        let value = labels::shown(&file.whole(coordinate)?).into_iter().next();
+        let stored = Stored::read(file, coordinate)?;
+        if let Some((_, text)) = stored.first_missing() {
+            return Ok(Some(Err(format!(
+                "its coordinate `{}` is {text}, which stands for a missing value: it is not kept",
+                coordinate.name
+            ))));
+        }
+        let value = stored.texts().into_iter().next();
         let unit = coordinate
             .text("units")
             .filter(|unit| *unit != "1")
             .map_or(String::new(), |unit| format!(" {unit}"));
-        return Ok(value.map(|value| value + &unit));
+        return Ok(value.map(|value| Ok(value + &unit)));
     }
     Ok(None)
 }

@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 
 use super::file::NetCdf;
-use super::header::{Value, Variable};
-use super::space::single;
+use super::header::Variable;
+use super::stored::{Stored, bounds_of, single, without};
 use super::time::FileTimes;
 use super::timing::Timing;
-use crate::array::{Array, DType};
+use crate::adapter::axes::TOLERANCE;
+use crate::array::{Cells, DType};
 use crate::calendar::{Calendar, Tick, TimeUnit, Timestamp};
 use crate::error::{Error, Result};
 
@@ -16,11 +17,11 @@ const STEPS_MAX: usize = 1 << 24;
 /// The day from which on the calendar `standard` is the Gregorian one.
 const REFORM: (i64, i64, i64) = (1582, 10, 15);
 
-/// How the numbers of a time coordinate are read.
+/// What the values of a time coordinate count.
 struct TimeDecoder {
     unit: TimeUnit,
-    scale: f64,
-    offset: f64,
+    /// How many of these one value is.
+    factor: f64,
     /// What is to be known of it.
     note: Option<String>,
 }
@@ -53,31 +54,74 @@ impl FileTimes {
 }
 
 fn of_numbers(file: &NetCdf, variable: &Variable) -> Result<FileTimes> {
-    let clock = TimeDecoder::of(file, variable)?;
-    let times = clock.instants(file, variable)?;
-    let bounds = variable
-        .text("bounds")
-        .and_then(|name| file.header().near(variable, name));
-    let bounds = bounds
-        .map(|bounds| clock.instants(file, bounds))
+    let clock = TimeDecoder::of(file, variable, variable)?;
+    let stored = Stored::read(file, variable)?;
+    let times = clock.instants(variable, &stored)?;
+    let bounds = bounds_of(file.header(), variable)
+        .map(|bounds| cells(file, variable, &stored, &times, bounds))
         .transpose()?;
-    if let Some(edges) = bounds
-        .as_ref()
-        .filter(|edges| edges.len() != 2 * times.len())
-    {
-        return Err(Error::invalid(format!(
-            "its bounds are {} numbers for {} steps",
-            edges.len(),
-            times.len()
-        )));
-    }
-    let bounds = bounds.map(|edges| edges.as_chunks().0.to_vec());
+    let climatology = variable.text("climatology").map(|bounds| {
+        format!(
+            "its times are of a climatology: over which years their values go, which its bounds `{bounds}` say, the grid does not keep"
+        )
+    });
+    let notes: Vec<String> = clock.note.into_iter().chain(climatology).collect();
     Ok(FileTimes {
         unit: clock.unit,
         times,
         bounds,
-        note: clock.note,
+        note: Some(notes.join("; ")).filter(|note| !note.is_empty()),
     })
+}
+
+/// From when to when each step goes by the bounds of a time coordinate, in its calendar. Bounds
+/// have units and a calendar of their own where they say so.
+fn cells(
+    file: &NetCdf,
+    variable: &Variable,
+    stored: &Stored,
+    times: &[Timestamp],
+    bounds: &Variable,
+) -> Result<Vec<[Timestamp; 2]>> {
+    let numbers = Stored::bounds(file, bounds, variable, stored)?;
+    let edges = TimeDecoder::of(file, bounds, variable)?.instants(bounds, &numbers)?;
+    let misfit = |why: String| {
+        Error::invalid(format!(
+            "its bounds `{}` {why}; {}",
+            bounds.name,
+            without(bounds)
+        ))
+    };
+    if edges.len() != 2 * times.len() {
+        return Err(misfit(format!(
+            "are {} numbers for {} steps",
+            edges.len(),
+            times.len()
+        )));
+    }
+    let pairs = edges.as_chunks::<2>().0.iter().zip(times);
+    let pair = |([a, b], at): (&[Timestamp; 2], &Timestamp)| {
+        let of = |edge: &Timestamp| edge.in_calendar(at.calendar());
+        let (Some(a), Some(b)) = (of(a), of(b)) else {
+            return Err(misfit(format!(
+                "are of the calendar {}, its times of {}",
+                a.calendar(),
+                at.calendar()
+            )));
+        };
+        let (from, to) = (a.min(b), a.max(b));
+        let length = |to: Timestamp| (to.nanoseconds() - from.nanoseconds()) as f64;
+        let slack = length(to) * TOLERANCE;
+        // A step may be known by its beginning or its end.
+        if (-slack..=length(to) + slack).contains(&length(*at)) {
+            Ok([a, b])
+        } else {
+            Err(misfit(format!(
+                "do not fit it: {at} is not between {a} and {b}"
+            )))
+        }
+    };
+    pairs.map(pair).collect()
 }
 
 fn of_texts(file: &NetCdf, variable: &Variable) -> Result<FileTimes> {
@@ -127,7 +171,7 @@ fn later(start: &FileTimes, file: &NetCdf, lead: &Variable) -> Result<FileTimes>
     );
     Ok(FileTimes {
         unit: start.unit,
-        times: clock.instants(file, lead)?,
+        times: clock.instants(lead, &Stored::read(file, lead)?)?,
         bounds: None,
         note: start.note.clone().or(Some(note)),
     })
@@ -151,31 +195,24 @@ impl TimeDecoder {
     fn plain(unit: TimeUnit) -> Self {
         Self {
             unit,
-            scale: 1.0,
-            offset: 0.0,
+            factor: 1.0,
             note: None,
         }
     }
 
-    /// What a variable says of its numbers; an error says how to mend it.
-    fn of(file: &NetCdf, variable: &Variable) -> Result<Self> {
-        let text = |name: &str| variable.text(name).unwrap_or_default();
+    /// What a variable says of its values, or else `coordinate`, whose bounds they are; an error
+    /// says how to mend it.
+    fn of(file: &NetCdf, variable: &Variable, coordinate: &Variable) -> Result<Self> {
+        let text = |name: &str| {
+            let own = variable.text(name).or_else(|| coordinate.text(name));
+            own.unwrap_or_default()
+        };
         let units = dated(text("units"));
         let (units, calendar) = (units.as_ref(), text("calendar"));
         let name = variable.leaf();
-        let number = |name: &str| {
-            variable
-                .attribute(name)
-                .and_then(|value| value.numbers()?.first().copied())
-        };
-        let (scale, offset) = (
-            number("scale_factor").unwrap_or(1.0),
-            number("add_offset").unwrap_or(0.0),
-        );
-        let of = |unit: TimeUnit, scale: f64| Self {
+        let of = |unit: TimeUnit, factor: f64| Self {
             unit,
-            scale,
-            offset,
+            factor,
             note: None,
         };
         let remedy = |cause: Error, remedy: String| {
@@ -207,13 +244,13 @@ impl TimeDecoder {
         );
         match months {
             Some(months) if known == Calendar::Days360 => {
-                return Ok(of(in_days()?, scale * 30.0 * f64::from(months)));
+                return Ok(of(in_days()?, 30.0 * f64::from(months)));
             }
-            None if is_weeks => return Ok(of(in_days()?, scale * 7.0)),
+            None if is_weeks => return Ok(of(in_days()?, 7.0)),
             _ => {}
         }
         let cause = match TimeUnit::parse(units, calendar) {
-            Ok(unit) => return Ok(of(unit, scale)),
+            Ok(unit) => return Ok(of(unit, 1.0)),
             Err(cause) => cause,
         };
         let iso = TimeUnit::parse(units, Calendar::Gregorian.name())
@@ -226,7 +263,7 @@ impl TimeDecoder {
                 );
                 Ok(Self {
                     note: Some(note),
-                    ..of(unit, scale)
+                    ..of(unit, 1.0)
                 })
             }
             Some(_) => Err(remedy(cause, set("calendar", "proleptic_gregorian"))),
@@ -250,9 +287,9 @@ impl TimeDecoder {
     }
 
     /// The instants of a variable's numbers.
-    fn instants(&self, file: &NetCdf, variable: &Variable) -> Result<Vec<Timestamp>> {
-        let array = file.whole(variable)?;
-        let (dtype, count) = (array.dtype(), array.shape().iter().product::<usize>());
+    fn instants(&self, variable: &Variable, stored: &Stored) -> Result<Vec<Timestamp>> {
+        let (cells, count) = (&stored.cells, stored.cells.len());
+        let dtype = cells.dtype();
         if count > STEPS_MAX {
             return Err(Error::invalid(format!(
                 "variable `{}` has {count} times, more than {STEPS_MAX}",
@@ -262,28 +299,24 @@ impl TimeDecoder {
         let unit = self.unit;
         let all = |times: Vec<Option<Timestamp>>| {
             let instants = times.iter().copied().collect::<Option<Vec<_>>>();
-            instants.ok_or_else(|| strange(variable, &array, unit, &times))
+            instants.ok_or_else(|| strange(variable, cells, unit, &times))
         };
-        let fills = ["_FillValue", "missing_value"]
-            .into_iter()
-            .filter_map(|name| variable.attribute(name).and_then(Value::numbers));
-        let fills: Vec<f64> = fills.flatten().collect();
-        if let Some(wholes) = integers(&array).filter(|_| (self.scale, self.offset) == (1.0, 0.0)) {
-            let instant = |value: i128| {
-                let never = never_written(dtype) == Some(value) || fills.contains(&(value as f64));
-                let ticks = i64::try_from(value).ok().filter(|_| !never);
-                ticks.and_then(|ticks| unit.timestamp(ticks))
+        let is_plain = stored.packing.is_none() && self.factor.total_cmp(&1.0).is_eq();
+        if is_plain && !dtype.is_float() {
+            let instant = |cell: usize| {
+                let whole = cells.number(cell).whole();
+                let ticks = i64::try_from(whole.filter(|_| !stored.is_missing[cell])?).ok()?;
+                unit.timestamp(ticks)
             };
-            return all(wholes.into_iter().map(instant).collect());
+            return all((0..count).map(instant).collect());
         }
-        let stored: Vec<f64> = array.iter_f64().collect();
+        let values = stored.values();
         let within = |precision: f64| {
-            let instant = |stored: &f64| {
-                let value = stored * self.scale + self.offset;
+            let instant = |value: &f64| {
+                let value = value * self.factor;
                 unit.roundest(value, value.abs() * precision)
-                    .filter(|_| !fills.contains(stored))
             };
-            all(stored.iter().map(instant).collect())
+            all(values.iter().map(instant).collect())
         };
         let single_precision = f64::from(f32::EPSILON) / 2.0;
         if dtype == DType::F32 {
@@ -294,6 +327,7 @@ impl TimeDecoder {
         let crooked = times.iter().any(|at| at.nanoseconds() % 1_000_000 != 0);
         if crooked
             && stored
+                .numbers()
                 .iter()
                 .all(|value| f64::from(single(*value)).total_cmp(value).is_eq())
         {
@@ -307,12 +341,12 @@ impl TimeDecoder {
 /// keeps the longest run of the others.
 fn strange(
     variable: &Variable,
-    numbers: &Array,
+    numbers: &Cells,
     unit: TimeUnit,
     times: &[Option<Timestamp>],
 ) -> Error {
     let first = times.iter().position(Option::is_none).unwrap_or(0);
-    let value = numbers.iter_f64().nth(first).unwrap_or(f64::NAN);
+    let value = numbers.number(first).to_f64();
     let shown = if value.abs() < 1e15 {
         value.to_string()
     } else {
@@ -372,7 +406,7 @@ fn months_of(unit: &str) -> Option<u8> {
 /// The command that counts the times of a file anew, which it counts in units of `months` from the
 /// epoch of `days` on.
 fn anew(file: &NetCdf, variable: &Variable, days: TimeUnit, months: u8) -> Result<String> {
-    let numbers: Vec<f64> = file.whole(variable)?.iter_f64().collect();
+    let numbers = Stored::read(file, variable)?.values();
     let (year, month, day) = days.epoch().date();
     let first = numbers.first().copied().unwrap_or(0.0) * f64::from(months);
     let step = numbers
@@ -389,32 +423,4 @@ fn anew(file: &NetCdf, variable: &Variable, days: TimeUnit, months: u8) -> Resul
         (all / 12.0).floor(),
         all.rem_euclid(12.0) + 1.0
     ))
-}
-
-/// Whole numbers, exactly; `None` of others.
-fn integers(array: &Array) -> Option<Vec<i128>> {
-    fn of<T: Copy + Into<i128>>(cells: &ndarray::ArrayD<T>) -> Option<Vec<i128>> {
-        Some(cells.iter().map(|cell| (*cell).into()).collect())
-    }
-    match array {
-        Array::U8(cells) => of(cells),
-        Array::I8(cells) => of(cells),
-        Array::U16(cells) => of(cells),
-        Array::I16(cells) => of(cells),
-        Array::U32(cells) => of(cells),
-        Array::I32(cells) => of(cells),
-        Array::U64(cells) => of(cells),
-        Array::I64(cells) => of(cells),
-        Array::F32(_) | Array::F64(_) => None,
-    }
-}
-
-/// What netCDF writes where an integer was never put; of floating point it lies beyond all times.
-fn never_written(dtype: DType) -> Option<i128> {
-    match dtype {
-        DType::I32 => Some(-2_147_483_647),
-        DType::I64 => Some(-9_223_372_036_854_775_806),
-        DType::U64 => Some(18_446_744_073_709_551_614),
-        _ => None,
-    }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::field::{Field, coordinate};
 use super::file::NetCdf;
 use super::header::{Header, Value, Variable};
-use crate::array::Array;
+use super::stored::Stored;
 use crate::error::{Error, Result};
 use crate::grid::Structure;
 
@@ -28,7 +28,7 @@ impl Labels {
                 .text("units")
                 .filter(|unit| *unit != "1")
                 .map(str::to_owned);
-            (shown(&file.whole(numbers)?), unit)
+            (of_numbers(file, numbers)?, unit)
         } else if let Some(texts) = texts_of(header, variable, axis) {
             (of_texts(file, texts)?, None)
         } else {
@@ -47,12 +47,39 @@ impl Labels {
     }
 }
 
-/// Numbers as people write them: those of float32 with as many digits as it holds.
-pub(super) fn shown(numbers: &Array) -> Vec<String> {
-    match numbers {
-        Array::F32(cells) => cells.iter().map(ToString::to_string).collect(),
-        other => other.iter_f64().map(|value| value.to_string()).collect(),
+/// Numbers as labels, none of which may be missing.
+fn of_numbers(file: &NetCdf, numbers: &Variable) -> Result<Vec<String>> {
+    let stored = Stored::read(file, numbers)?;
+    let Some((cell, text)) = stored.first_missing() else {
+        return Ok(stored.texts());
+    };
+    let mut runs: Vec<[usize; 2]> = Vec::new();
+    for cell in (0..stored.is_missing.len()).filter(|cell| !stored.is_missing[*cell]) {
+        match runs.last_mut() {
+            Some([_, last]) if *last + 1 == cell => *last = cell,
+            _ => runs.push([cell, cell]),
+        }
     }
+    let known: Vec<String> = runs
+        .iter()
+        .map(|[first, last]| format!("-d {},{first},{last}", numbers.leaf()))
+        .collect();
+    let remedy = if known.is_empty() {
+        format!(
+            "take them away with `ncks -C -x -v {} FILE NUMBERED.nc`",
+            numbers.leaf()
+        )
+    } else {
+        format!(
+            "keep the others, as with `ncks {} FILE PART.nc`, or take all away with `ncks -C -x -v {} FILE NUMBERED.nc`",
+            known.join(" "),
+            numbers.leaf()
+        )
+    };
+    Err(Error::invalid(format!(
+        "the numbers of `{}` are no labels: {text} of cell {cell} stands for a missing one; {remedy}",
+        numbers.name
+    )))
 }
 
 /// Whether two texts are one: numbers of float32 may be written with more digits or fewer. Whole

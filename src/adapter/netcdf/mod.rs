@@ -19,7 +19,9 @@
 //!   it.
 //! * Rows and columns must be equidistant within [`TOLERANCE`] cells. Coordinates are centres of
 //!   cells, unless there are `bounds`; where only the outermost cells end before the others would,
-//!   as at a pole, the centres tell. Steps and edges are the shortest decimal numbers of which the
+//!   as at a pole, the centres tell. Bounds, of times too, that do not hold their coordinate, leave
+//!   gaps or overlap are refused; they may have a unit and a packing of their own. Attributes of a
+//!   coordinate that contradict each other (`axis` and `units`) are refused. Steps and edges are the shortest decimal numbers of which the
 //!   stored ones, also those of float32, are made.
 //! * The coordinate reference system is that of the `grid_mapping`, of several that of the one
 //!   which names the coordinates: an EPSG code, WKT (of CF, GDAL or ArcGIS), or the attributes of
@@ -27,7 +29,8 @@
 //!   that is not known, or not of these coordinates, is noted. A rotated pole is kept, and is no
 //!   plain longitude and latitude. `degrees_north` and `degrees_east`, in whatever spelling,
 //!   without a mapping are EPSG:4326; so are degrees, and numbers without a unit, that are latitude
-//!   and longitude by their standard name or, without one, their name.
+//!   and longitude by their standard name or, without one, their name. Degrees to the south or
+//!   west are turned into such to the north and east; of other angles a note says how.
 //! * Longitudes that differ by 360 degrees are one place: a file's columns stay where they are, or
 //!   are turned round where the grid has them already, or would go round more than once. They may
 //!   begin anew within a file (179, -179).
@@ -54,6 +57,7 @@
 //!   the cell is the bounds', and the step is known by its beginning. The grid's cell 0 is the
 //!   first step; before it there is room for earlier ones, and gaps cost nothing. A time that does
 //!   not lie on the steps is refused by name. How far steps are apart, several files say together.
+//!   Bounds of a climatology are not kept, with a note.
 //! * Where times lie on no steps or most of these would be empty, or if it is asked for
 //!   ([`Like::irregular`]), time becomes an irregular dimension, whose ticks are the longest of
 //!   CF's units up to a second of which all times are whole numbers, and whose expected spacing is
@@ -70,6 +74,9 @@
 //!   and integers of 64 bits. They leave what the grid has at their place alone. A valid range in
 //!   floating point beside packed numbers of another type is one of values. Text of a number is
 //!   that number.
+//! * Coordinates, labels and bounds are unpacked by the same rules. A row, column, time or label
+//!   that is missing is refused, a coordinate of a single value that is missing is noted; so is one
+//!   that lies outside of its valid range.
 //! * Integers that are not packed keep their type; the grid's nodata value is the `_FillValue`,
 //!   else the `missing_value`, else the default.
 //! * The grid remembers the variable's name, its unit, a few attributes, and the value of each
@@ -93,6 +100,7 @@ mod place;
 mod schema;
 mod source;
 mod space;
+mod stored;
 mod system;
 mod time;
 mod timing;

@@ -2,8 +2,10 @@
 
 use super::TOLERANCE;
 use super::file::NetCdf;
-use super::header::{Header, Variable};
+use super::header::Variable;
+use super::stored::{Stored, bounds_of, decimals, roundest, single, without};
 use crate::adapter::axes::INDEX;
+use crate::adapter::unit::Conversion;
 use crate::array::DType;
 use crate::error::{Error, Result};
 use crate::grid::Axis;
@@ -39,7 +41,17 @@ impl EvenCells {
     pub(super) fn read(file: &NetCdf, variable: &Variable) -> Result<Self> {
         let refused =
             |why: String| Error::invalid(format!("coordinate `{}`: {why}", variable.name));
-        let mut centres = numbers(file, variable)?;
+        let stored = Stored::read(file, variable)?;
+        if let Some((cell, text)) = stored.first_missing() {
+            return Err(refused(format!(
+                "its value {text} of cell {cell} is no place; {REMEDY}"
+            )));
+        }
+        let mut centres = Numbers::of(&stored);
+        let is_turned = is_turned(variable);
+        if is_turned {
+            centres.turn();
+        }
         let len = centres.values.len();
         let unit = unit_of(variable, &centres.values);
         let is_longitude = unit.as_deref().is_some_and(is_degrees_east);
@@ -49,38 +61,48 @@ impl EvenCells {
         if let Some(value) = centres.values.iter().find(|value| !value.is_finite()) {
             return Err(refused(format!("its value {value} is no place; {REMEDY}")));
         }
-        let mut bounds = bounds_of(file.header(), variable)
-            .map(|bounds| numbers(file, bounds))
-            .transpose()?;
-        // Bounds that are nowhere any cells say nothing.
-        bounds = bounds.filter(|bounds| {
-            let pairs = bounds.values.as_chunks::<2>().0;
-            pairs.iter().any(|[from, to]| (to - from).abs() > 0.0)
-        });
-        if let Some(bounds) = bounds
+        let bounds = match bounds_of(file.header(), variable) {
+            Some(bounds) => {
+                let numbers = Stored::bounds(file, bounds, variable, &stored)?;
+                let mut numbers = Numbers::of(&numbers);
+                let unit = in_unit_of(variable, bounds).map_err(refused)?;
+                numbers.convert(unit);
+                if is_turned {
+                    numbers.turn();
+                }
+                numbers.are_cells().then_some((numbers, bounds))
+            }
+            None => None,
+        };
+        if let Some((numbers, bounds)) = bounds
             .as_ref()
-            .filter(|bounds| bounds.values.len() != 2 * len || len == 0)
+            .filter(|(numbers, _)| numbers.values.len() != 2 * len || len == 0)
         {
             return Err(refused(format!(
-                "its bounds are {} numbers for {len} cells; take them away with `ncks -C -x -v`",
-                bounds.values.len()
+                "its bounds `{}` are {} numbers for {len} cells; {}",
+                bounds.name,
+                numbers.values.len(),
+                without(bounds)
             )));
         }
-        if let Some(bounds) = bounds.as_mut().filter(|_| is_longitude) {
-            let pairs = bounds
-                .values
-                .as_chunks_mut::<2>()
-                .0
-                .iter_mut()
-                .zip(&centres.values);
-            pairs.for_each(|(edges, centre)| {
-                edges
-                    .iter_mut()
-                    .for_each(|edge| *edge = beside(*edge, *centre))
-            });
-        }
-        let line = match bounds.map(|bounds| edges(&bounds, &centres)) {
-            Some(edges) => edges.map_err(refused)?,
+        let edges = bounds.map(|(mut numbers, bounds)| {
+            if is_longitude {
+                numbers.beside(&centres.values);
+            }
+            let misfit = |why: String| {
+                format!(
+                    "its bounds `{}` do not fit it: {why}; {}, so that its values say where cells are",
+                    bounds.name,
+                    without(bounds)
+                )
+            };
+            held(&numbers, &centres).map_err(misfit)?;
+            let line = edges(&numbers, &centres)?;
+            spaced(line, &numbers, &centres).map_err(misfit)?;
+            Ok::<_, String>(line)
+        });
+        let line = match edges {
+            Some(line) => line.map_err(refused)?,
             None if len == 1 => {
                 return Ok(Self {
                     origin: centres.values[0],
@@ -196,11 +218,12 @@ fn unit_of(variable: &Variable, values: &[f64]) -> Option<String> {
             Some("degrees_east".to_owned())
         }
         // One spelling for what CF does not know.
-        (_, Some(Degrees::East)) => Some(
+        (_, Some(Degrees::East | Degrees::West)) => Some(
             unit.filter(|unit| is_degrees_east(unit))
                 .unwrap_or("degrees_east")
                 .to_owned(),
         ),
+        (_, Some(Degrees::South)) => Some("degrees_north".to_owned()),
         (_, Some(Degrees::North)) => Some(
             unit.filter(|unit| unit.starts_with("degree") && !unit.contains(' '))
                 .unwrap_or("degrees_north")
@@ -214,7 +237,9 @@ fn unit_of(variable: &Variable, values: &[f64]) -> Option<String> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Degrees {
     North,
+    South,
     East,
+    West,
     /// Nothing.
     Plain,
 }
@@ -228,9 +253,20 @@ impl Degrees {
             .find_map(|name| unit.strip_prefix(name))?;
         match direction.trim_matches(['_', ' ', '-']) {
             "north" | "n" => Some(Self::North),
+            "south" | "s" => Some(Self::South),
             "east" | "e" => Some(Self::East),
+            "west" | "w" => Some(Self::West),
             "" => Some(Self::Plain),
             _ => None,
+        }
+    }
+
+    /// A unit without the direction of degrees.
+    pub(super) fn plain(unit: &str) -> &str {
+        if Self::of(unit).is_some() {
+            "degree"
+        } else {
+            unit
         }
     }
 }
@@ -260,50 +296,73 @@ struct Numbers {
     single: bool,
 }
 
-fn numbers(file: &NetCdf, variable: &Variable) -> Result<Numbers> {
-    let number = |name: &str| {
-        variable
-            .attribute(name)
-            .and_then(|value| value.numbers()?.first().copied())
-    };
-    let (scale, offset) = (number("scale_factor"), number("add_offset"));
-    let array = file.whole(variable)?;
-    let values: Vec<f64> = array
-        .iter_f64()
-        .map(|value| value * scale.unwrap_or(1.0) + offset.unwrap_or(0.0))
-        .collect();
-    let packed = scale.is_some() || offset.is_some();
-    let is_single = |value: &f64| f64::from(single(*value)) == *value;
-    let single = !packed
-        && (array.dtype() == DType::F32
-            || array.dtype() == DType::F64 && values.iter().all(is_single));
-    Ok(Numbers { values, single })
-}
-
-/// The nearest float32.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "rounding is what is asked for"
-)]
-pub(super) fn single(value: f64) -> f32 {
-    value as f32
-}
-
 impl Numbers {
+    /// Of a variable.
+    fn of(stored: &Stored) -> Self {
+        let values = stored.values();
+        let is_single = |value: &f64| f64::from(single(*value)).total_cmp(value).is_eq();
+        let single = stored.packing.is_none()
+            && match stored.cells.dtype() {
+                DType::F32 => true,
+                DType::F64 => values.iter().all(is_single),
+                _ => false,
+            };
+        Self { values, single }
+    }
+
+    /// Counted the other way.
+    fn turn(&mut self) {
+        self.values
+            .iter_mut()
+            .for_each(|value| *value = 0.0 - *value);
+    }
+
+    /// In another unit.
+    fn convert(&mut self, conversion: Conversion) {
+        if !conversion.is_none() {
+            self.values.iter_mut().for_each(|value| {
+                let converted = conversion.apply(*value);
+                *value = roundest(converted, 4.0 * converted.abs() * f64::EPSILON);
+            });
+        }
+    }
+
+    /// Pairs of longitudes turned to those that they are around.
+    fn beside(&mut self, centres: &[f64]) {
+        let pairs = self.values.as_chunks_mut::<2>().0.iter_mut().zip(centres);
+        pairs.for_each(|(edges, centre)| {
+            edges
+                .iter_mut()
+                .for_each(|edge| *edge = beside(*edge, *centre))
+        });
+    }
+
+    /// Whether these are edges of some cell. Bounds that are nowhere any cells say nothing.
+    fn are_cells(&self) -> bool {
+        let pairs = self.values.as_chunks::<2>().0;
+        pairs.iter().any(|[from, to]| (to - from).abs() > 0.0)
+    }
+
+    /// How far each may be from the number that was meant.
+    fn precision(&self) -> f64 {
+        let largest = self
+            .values
+            .iter()
+            .fold(0.0_f64, |largest, value| largest.max(value.abs()));
+        largest
+            * if self.single {
+                f64::from(f32::EPSILON) / 2.0
+            } else {
+                f64::EPSILON
+            }
+    }
+
     /// The first number and the step of equidistant ones; else which one is none of them.
     fn line(&self) -> Result<(f64, f64), String> {
         let (values, len) = (&self.values, self.values.len());
         let (first, last) = (values[0], values[len - 1]);
         let step = (last - first) / (len - 1) as f64;
-        let largest = values
-            .iter()
-            .fold(0.0_f64, |largest, value| largest.max(value.abs()));
-        let precision = largest
-            * if self.single {
-                f64::from(f32::EPSILON) / 2.0
-            } else {
-                f64::EPSILON
-            };
+        let precision = self.precision();
         if !step.is_finite() || step.abs() <= 4.0 * precision {
             return Err(format!(
                 "its values {first} to {last} are not equidistant; {REMEDY}"
@@ -410,24 +469,100 @@ fn edges(bounds: &Numbers, centres: &Numbers) -> Result<(f64, f64), String> {
     }
 }
 
-/// The bounds of a coordinate, if the file has them.
-fn bounds_of<'a>(header: &'a Header, variable: &Variable) -> Option<&'a Variable> {
-    variable
-        .text("bounds")
-        .and_then(|name| header.near(variable, name))
-        .filter(|bounds| bounds.dtype.is_some())
+/// Refuses bounds of which one does not hold its coordinate, or does not begin where the one before
+/// ends.
+fn held(bounds: &Numbers, centres: &Numbers) -> Result<(), String> {
+    let rounding = 2.0 * (bounds.precision() + centres.precision());
+    let pairs = bounds.values.as_chunks::<2>().0;
+    let slack = |[a, b]: &[f64; 2]| 2.0 * TOLERANCE * (b - a).abs() + rounding;
+    for (cell, (pair, centre)) in pairs.iter().zip(&centres.values).enumerate() {
+        let ([a, b], slack) = (pair, slack(pair));
+        if !(a.min(*b) - slack..=a.max(*b) + slack).contains(centre) {
+            return Err(format!(
+                "value {centre} of cell {cell} is not between {a} and {b}"
+            ));
+        }
+    }
+    for (cell, two) in pairs.windows(2).enumerate() {
+        let (before, next) = (&two[0], &two[1]);
+        let rising = centres.values[cell + 1] > centres.values[cell];
+        let (end, start) = if rising {
+            (before[0].max(before[1]), next[0].min(next[1]))
+        } else {
+            (before[0].min(before[1]), next[0].max(next[1]))
+        };
+        let off = (end - start).abs();
+        if off.is_nan() || off > slack(before).max(slack(next)) {
+            return Err(format!(
+                "cell {cell} ends at {end}, and the next begins at {start}"
+            ));
+        }
+    }
+    Ok(())
 }
 
-/// The decimal numbers nearest to one, the shortest first.
-fn decimals(value: f64) -> impl Iterator<Item = f64> {
-    (0..17).filter_map(move |digits: usize| format!("{value:.digits$e}").parse::<f64>().ok())
+/// Refuses cells by bounds that are of another size than the coordinate's values are apart, unless
+/// the first and last value are at the outermost edges, as at poles.
+fn spaced((first, step): (f64, f64), bounds: &Numbers, centres: &Numbers) -> Result<(), String> {
+    let len = centres.values.len();
+    if len < 2 {
+        return Ok(());
+    }
+    let Ok((_, apart)) = centres.line() else {
+        return Ok(());
+    };
+    let rounding = 4.0 * (bounds.precision() + centres.precision());
+    let slack = 2.0 * TOLERANCE * step.abs() + rounding;
+    let ends = [first, first + len as f64 * step];
+    let at_ends = (centres.values[0] - ends[0]).abs() <= slack
+        && (centres.values[len - 1] - ends[1]).abs() <= slack;
+    if (apart - step).abs() * len as f64 <= slack || at_ends {
+        return Ok(());
+    }
+    Err(format!(
+        "its cells are of {}, and its values {} apart",
+        step.abs(),
+        apart.abs()
+    ))
 }
 
-/// The shortest decimal number within `precision`.
-fn roundest(value: f64, precision: f64) -> f64 {
-    decimals(value)
-        .find(|rounded| (rounded - value).abs() <= precision)
-        .unwrap_or(value)
+/// What numbers of a coordinate's bounds become in its unit: bounds have its unit unless they say
+/// another.
+fn in_unit_of(variable: &Variable, bounds: &Variable) -> Result<Conversion, String> {
+    let (Some(own), Some(unit)) = (bounds.text("units"), variable.text("units")) else {
+        return Ok(Conversion::NONE);
+    };
+    let known = match (Degrees::of(own), Degrees::of(unit)) {
+        (Some(own), Some(unit)) => {
+            let is_one = own == unit || [own, unit].contains(&Degrees::Plain);
+            is_one.then_some(Conversion::NONE)
+        }
+        _ => Conversion::between(Degrees::plain(own), Degrees::plain(unit)),
+    };
+    known.ok_or_else(|| {
+        format!(
+            "its bounds `{}` are in `{own}`, it is in `{unit}`, and it is not known how one becomes the other; {}",
+            bounds.name,
+            without(bounds)
+        )
+    })
+}
+
+/// Whether a coordinate counts degrees to the south or west.
+fn is_turned(variable: &Variable) -> bool {
+    let degrees = variable.text("units").and_then(Degrees::of);
+    matches!(degrees, Some(Degrees::South | Degrees::West))
+}
+
+/// What is told of a coordinate of which the numbers are kept with another sign.
+pub(super) fn turned(variable: &Variable) -> Option<String> {
+    is_turned(variable).then(|| {
+        format!(
+            "its coordinate `{}` is in {}: the grid has its numbers with the other sign, in degrees to the north and east",
+            variable.name,
+            variable.text("units").unwrap_or_default()
+        )
+    })
 }
 
 /// A whole number within the index space.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::field::Roles;
 use super::header::{Header, Variable};
+use super::space::Degrees;
 use crate::adapter::unit::Conversion;
 use crate::crs::{self, Definition, Geodetic, MapProjection, Method, Parameter};
 use crate::grid::longitude::is_degrees_east;
@@ -36,14 +37,16 @@ impl System {
         let rotated = standard[0] == "grid_latitude" || standard[1] == "grid_longitude";
         let plain = !rotated
             && is_degrees_east(units[1])
-            && units[0].to_ascii_lowercase().starts_with("degree");
+            && matches!(Degrees::of(units[0]), Some(Degrees::North | Degrees::Plain));
         let without = |note: Option<String>| Self {
             crs: plain.then(|| WGS84.to_owned()),
             note: note.filter(|_| !plain),
         };
         let names = plane.map(|axis| variable.dimensions[axis].name.as_str());
         let Some(name) = mapping_of(variable, names) else {
-            return without(untold(variable, standard));
+            return without(
+                untold(variable, standard).or_else(|| other_angles(axes, names, units)),
+            );
         };
         let say = |variable: &str| {
             format!("say which it is with `ncatted -a spatial_ref,{variable},o,c,EPSG:CODE FILE`")
@@ -68,6 +71,10 @@ impl System {
         let misfit = match crs::is_geographic(&crs) {
             Some(false) if plain => Some("longitudes and latitudes".to_owned()),
             Some(true) if length.is_some() => Some(format!("in {}", units[1])),
+            Some(true) => units
+                .into_iter()
+                .find(|unit| is_other_angle(unit))
+                .map(|unit| format!("in {unit}")),
             _ => None,
         };
         if let Some(what) = misfit {
@@ -147,6 +154,31 @@ fn untold(variable: &Variable, standard: [&str; 2]) -> Option<String> {
     ))
 }
 
+/// Whether a unit is one of angles, but not degrees.
+fn is_other_angle(unit: &str) -> bool {
+    Degrees::of(unit).is_none() && Conversion::between(unit, "degree").is_some()
+}
+
+/// What is told of latitudes and longitudes that are no degrees.
+fn other_angles(
+    axes: [Option<&Variable>; 2],
+    names: [&str; 2],
+    units: [&str; 2],
+) -> Option<String> {
+    let kinds = [["latitude", "lat"], ["longitude", "lon"]];
+    let is_meant = |of: usize| {
+        let standard = axes[of].and_then(|axis| axis.text("standard_name"));
+        kinds[of].contains(&standard.unwrap_or(names[of]).to_ascii_lowercase().as_str())
+    };
+    let of = (0..2).find(|of| is_other_angle(units[*of]) && is_meant(*of))?;
+    let factor = Conversion::between(units[of], "degree")?.apply(1.0);
+    let (name, direction) = (names[of], ["degrees_north", "degrees_east"][of]);
+    Some(format!(
+        "its coordinate `{name}` is in {}, no degrees: the grid has no coordinate reference system; make degrees of it with `ncap2 -s '{name}={name}*{factor:?}; {name}@units=\"{direction}\"' FILE DEGREES.nc`",
+        units[of]
+    ))
+}
+
 /// The command that gives a variable a grid mapping.
 fn naming(variable: &Variable) -> String {
     format!(
@@ -158,13 +190,10 @@ fn naming(variable: &Variable) -> String {
 /// One unit of coordinates in metres: of a length, or of an angle that a satellite scans from a
 /// height; `None` of what is neither.
 fn metres(unit: &str, height: Option<f64>) -> Option<f64> {
-    let angle = match unit {
-        "rad" | "radian" | "radians" => 1.0,
-        "mrad" | "milliradian" | "milliradians" => 1e-3,
-        "urad" | "\u{b5}rad" | "microradian" | "microradians" => 1e-6,
-        _ => return Conversion::between(unit, "m").map(|to| to.apply(1.0)),
-    };
-    Some(angle * height?)
+    if let Some(length) = Conversion::between(unit, "m") {
+        return Some(length.apply(1.0));
+    }
+    Some(Conversion::between(unit, "rad")?.apply(1.0) * height?)
 }
 
 /// A system that a text states, with coordinates in the unit that the file has them in.

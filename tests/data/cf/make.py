@@ -388,4 +388,148 @@ done(d, "numbers-with-places", None, v[:], crs=None, noted="where they lie is no
 CONE = dict(grid_mapping_name="lambert_conformal_conic", standard_parallel=[25.0, 25.0], longitude_of_central_meridian=-95.0, latitude_of_projection_origin=25.0)
 system("other-attributes", DEGREES, EARTH, ["EPSG:4326"], **CONE)
 noted("other-attributes", "is not the system of its coordinates")
+
+
+# Coordinates and their bounds: where these do not fit; in a unit of their own; and packed, each by its own attributes.
+def bounded(name, edges, numbers=None, kind="f8", **attributes):
+    """Latitudes 10.5 to 13.5, or others, with bounds."""
+    d = netCDF4.Dataset(HERE / f"{name}.nc", "w", format="NETCDF3_CLASSIC")
+    numbers = np.arange(4) + 10.5 if numbers is None else numbers
+    for dim, size in [("lat", len(numbers)), ("lon", 2), ("bnds", 2)]:
+        d.createDimension(dim, size)
+    add(d, "lat", "f8", ("lat",), numbers, units="degrees_north", bounds="lat_bnds")
+    add(d, "lon", "f8", ("lon",), [0.5, 1.5], units="degrees_east")
+    add(d, "lat_bnds", kind, ("lat", "bnds") if len(edges) == len(numbers) else ("bnds", "lat"), edges, **attributes)
+    return d, field(d, ("lat", "lon"))
+
+
+def pairs(starts, width=1):
+    return np.stack([np.asarray(starts), np.asarray(starts) + width], 1)
+
+
+PLAIN = "ncks -C -x -v lat_bnds FILE PLAIN.nc"
+ROWS = np.arange(4) + 10.0
+for name, edges, numbers, why in [
+    ("bounds-elsewhere", pairs(ROWS + 40), None, "value 10.5 of cell 0 is not between 50 and 51"),
+    ("bounds-overlapping", pairs(ROWS - 0.5, 2), None, "cell 0 ends at 11.5, and the next begins at 10.5"),
+    ("bounds-too-wide", pairs([10, 12], 2), [11.5, 12.5], "its cells are of 2, and its values 1 apart"),
+    ("bounds-upside-down", pairs(ROWS), ROWS[::-1] + 0.5, "value 13.5 of cell 0 is not between 10 and 11"),
+    ("bounds-across", pairs(ROWS).T, None, "value 11.5 of cell 1 is not between 12 and 13"),
+]:
+    d, _ = bounded(name, edges, numbers)
+    refused(d, name, "`lat_bnds` do not fit it", why, PLAIN)
+d, v = bounded("bounds-falling", pairs(ROWS)[::-1], ROWS[::-1] + 0.5)
+done(d, "bounds-falling", None, v[:], y=[14, -1])
+d, v = bounded("bounds-in-radians", np.radians(pairs(ROWS)), units="radians")
+done(d, "bounds-in-radians", None, v[:], y=[10, 1], crs=["EPSG:4326"])
+d, _ = bounded("bounds-in-metres", pairs(ROWS), units="m")
+refused(d, "bounds-in-metres", "`lat_bnds` are in `m`, it is in `degrees_north`", PLAIN)
+d, v = bounded("bounds-packed", pairs(ROWS) * 10, kind="i2", scale_factor=0.1)
+done(d, "bounds-packed", None, v[:], y=[10, 1])
+
+
+def clocked(name, numbers, edges, kinds=("f8", "f8"), units=None, of_time={}, **attributes):
+    """Days of 2000 with bounds."""
+    d = make(name, bnds=2, time=3)
+    add(d, "time", kinds[0], ("time",), numbers, units="days since 2000-01-01", bounds="time_bnds", **of_time)
+    add(d, "time_bnds", kinds[1], ("time", "bnds"), edges, **(dict(units=units) if units else {}), **attributes)
+    return d, field(d)
+
+
+DAYS = shown([0, 1, 2], "days since 2000-01-01")
+HALVES, EDGES, TENTHS = np.array([0.5, 1.5, 2.5]), pairs([0, 1, 2]), dict(scale_factor=0.1)
+for name, numbers, edges, kinds, more in [
+    ("time-at-beginnings", [0, 1, 2], EDGES, ("f8", "f8"), {}),
+    ("time-at-ends", [1, 2, 3], EDGES, ("f8", "f8"), {}),
+    ("time-bounds-in-hours", HALVES, EDGES * 24, ("f8", "f8"), dict(units="hours since 2000-01-01")),
+    ("time-bounds-packed", [0, 1, 2], EDGES * 10, ("f8", "i2"), TENTHS),
+    ("time-packed-alone", HALVES * 10, EDGES, ("i2", "f8"), dict(of_time=TENTHS)),
+    ("time-packed-with-bounds", HALVES * 10, EDGES * 10, ("i2", "i2"), dict(of_time=TENTHS)),
+    ("time-packed-but-bounds", HALVES * 10, EDGES, ("i2", "i2"), dict(of_time=TENTHS)),
+]:
+    d, v = clocked(name, numbers, edges, kinds, **more)
+    done(d, name, DAYS, v[:])
+d, v = clocked("time-falling", HALVES[::-1], EDGES[::-1])
+done(d, "time-falling", DAYS, v[::-1])
+d, _ = clocked("time-bounds-elsewhere", [0.5, 1.5, 2.5], EDGES + 100)
+refused(d, "time-bounds-elsewhere", "`time_bnds` do not fit it: 2000-01-01T12:00:00Z is not between", "ncks -C -x -v time_bnds FILE PLAIN.nc")
+d = make("climatology", ([15.5, 45.0], "days since 2000-01-01", None), bnds=2)
+d["time"].climatology = "climatology_bounds"
+add(d, "climatology_bounds", "f8", ("time", "bnds"), [[-3652, 31], [-3621, 60]])
+v = field(d, cell_methods="time: mean within years time: mean over years")
+done(d, "climatology", shown([15.5, 45], "days since 2000-01-01"), v[:], noted="its bounds `climatology_bounds` say, the grid does not keep")
+
+# Integers that are unsigned, and packed ones, wherever coordinates are; those that no double is; and what is missing.
+d = netCDF4.Dataset(HERE / "unsigned-rows.nc", "w", format="NETCDF3_CLASSIC")
+for dim, size in [("lat", 4), ("lon", 3)]:
+    d.createDimension(dim, size)
+add(d, "lat", "i2", ("lat",), (np.arange(4) * 100 + 40000).astype("u2").view("i2"), units="degrees_north", scale_factor=0.01, add_offset=-389.5, _Unsigned="true")
+add(d, "lon", "f8", ("lon",), [0.5, 1.5, 2.5], units="degrees_east")
+v = field(d, ("lat", "lon"))
+done(d, "unsigned-rows", None, v[:], y=[10, 1])
+d = make("unsigned-time", time=3)
+add(d, "time", "i1", ("time",), np.array([126, 127, -128], "i1"), units="days since 2000-01-01", _Unsigned="true")
+v = field(d)
+done(d, "unsigned-time", shown([126, 127, 128], "days since 2000-01-01"), v[:])
+
+
+def labelled(name, kind, numbers, model="NETCDF3_CLASSIC", **attributes):
+    """A step of three labels `z`."""
+    d = make(name, HOURS, model, z=len(numbers))
+    add(d, "z", kind, ("z",), numbers, **attributes)
+    return d
+
+
+for name, kind, numbers, labels, attributes in [
+    ("labels-packed", "i2", [1, 2, 3], ["0.1", "0.2", "0.3"], dict(units="m", scale_factor=0.1)),
+    ("labels-packed-f4", "i2", [1, 2, 3], ["10.1", "10.2", "10.3"], dict(units="m", scale_factor=np.float32(0.1), add_offset=np.float32(10))),
+    ("labels-unsigned", "i1", [100, 127, -56], ["100", "127", "200"], dict(_Unsigned="true")),
+    ("labels-long", "i8", [2**53 + 1, 2**60, 2**60 + 1], [str(2**53 + 1), str(2**60), str(2**60 + 1)], {}),
+]:
+    d = labelled(name, kind, numbers, "NETCDF3_64BIT_DATA" if kind == "i8" else "NETCDF3_CLASSIC", **attributes)
+    v = field(d, ("time", "z", "lat", "lon"))
+    done(d, name, shown([0, 1], HOURS[1]), v[:], labels=labels)
+for name, kind, numbers, shown_as, attributes in [
+    ("labels-missing", "i4", [1, 2, -99], "-99 of cell 2", dict(_FillValue=np.int32(-99))),
+    ("labels-nan", "f8", [1, 2, np.nan], "NaN of cell 2", {}),
+    ("labels-never-written", "f4", [1, 2, netCDF4.default_fillvals["f4"]], "of cell 2", {}),
+]:
+    d = labelled(name, kind, numbers, **attributes)
+    field(d, ("time", "z", "lat", "lon"))
+    refused(d, name, "numbers of `z` are no labels", shown_as, "ncks -d z,0,1 FILE PART.nc")
+d = make("singles", HOURS)
+add(d, "height", "i2", (), 20, units="m", scale_factor=0.1)
+add(d, "member", "i1", (), -56, _Unsigned="true")
+add(d, "depth", "f8", (), -999, _FillValue=-999.0)
+v = field(d, coordinates="height member depth")
+done(d, "singles", shown([0, 1], HOURS[1]), v[:], attributes=dict(height="2 m", member="200", depth=None), noted="`depth` is -999, which stands for a missing value")
+d = make("rows-missing", HOURS)
+d["lat"].missing_value = 45.0
+field(d)
+refused(d, "rows-missing", "coordinate `lat`: its value 45 of cell 2 is no place")
+d = make("rows-beyond-range", HOURS)
+d["lat"].valid_max = 45.7
+v = field(d)
+done(d, "rows-beyond-range", shown([0, 1], HOURS[1]), v[:], noted="its coordinate `lat` is 46 in cell 0, outside of the valid range")
+
+# Degrees to the south and west; angles in another unit; and attributes that contradict each other.
+for name, south, west in [("south-and-west", "degrees_south", "degrees_west"), ("south-and-west-in-short", "degree_S", "degreesW")]:
+    d = make(name)
+    d["lat"].units, d["lon"].units = south, west
+    v = field(d, ("lat", "lon"))
+    done(d, name, None, v[:], y=[-46.25, 0.5], x=[-9.75, -0.5], crs=["EPSG:4326"], noted=f"its coordinate `lat` is in {south}: the grid has its numbers with the other sign")
+for name, units, factor in [("arc-minutes", "arc_minute", 60), ("radians", "radians", np.pi / 180)]:
+    d = make(name)
+    d["lat"][:] = np.asarray(LAT[1]) * factor
+    d["lat"].units, d["lat"].standard_name = units, "latitude"
+    v = field(d, ("lat", "lon"))
+    done(d, name, None, v[:], crs=None, noted=f"its coordinate `lat` is in {units}, no degrees: the grid has no coordinate reference system; make degrees of it with `ncap2 -s 'lat=lat*")
+d = make("axis-contradicts")
+d["lat"].axis, d["lon"].axis = "X", "Y"
+field(d, ("lat", "lon"))
+refused(d, "axis-contradicts", "coordinate `lat`", "`axis`, which is `X`", "`units`, which is `degrees_north`", "ncatted -a axis,lat,d,, FILE")
+d = make("name-contradicts")
+d["lat"].standard_name = "longitude"
+field(d, ("lat", "lon"))
+refused(d, "name-contradicts", "`standard_name`, which is `longitude`", "ncatted -a standard_name,lat,d,, FILE")
 (HERE / "expected.json").write_text(json.dumps(EXPECTED, indent=0) + "\n")

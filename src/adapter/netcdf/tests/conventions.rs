@@ -140,6 +140,14 @@ fn a_file_is_what_netcdf4_and_cftime_make_of_it_or_is_refused_with_a_remedy() {
                 .expect("labels");
             assert_eq!(labels, texts(&wanted["labels"]), "{name}");
         }
+        for (attribute, value) in wanted["attributes"].as_object().into_iter().flatten() {
+            let got = held.schema.attributes().get(attribute);
+            assert_eq!(
+                got.map(String::as_str),
+                value.as_str(),
+                "{name} {attribute}"
+            );
+        }
         let noted = held.notes.join("\n");
         assert!(
             wanted["noted"]
