@@ -359,8 +359,10 @@ impl GeoKeys {
             });
         }
         let (number, known) = geodetic()?;
-        let unit = self.angle().ok().flatten();
-        let other_unit = unit.is_some_and(|unit| (unit / known.unit - 1.0).abs() > 1e-7);
+        // One that is not known is none of a code.
+        let unit = self.angle().unwrap_or(Some(f64::NAN));
+        let is_known = |unit: f64| (unit / known.unit - 1.0).abs() <= 1e-7;
+        let other_unit = unit.is_some_and(|unit| !is_known(unit));
         let meridian = self
             .short(key::MERIDIAN)
             .filter(|code| ![0, USER_DEFINED].contains(code));

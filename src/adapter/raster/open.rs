@@ -85,7 +85,11 @@ fn warped(
     };
     let mut raster = GdalRaster::open(path)?;
     // What stands beside a TIFF may say more than GDAL looks for.
-    if header.as_ref().is_some_and(|header| header.masked) && !raster.header().masked {
+    let has_both = |header: &Header| {
+        let of_bands = header.bands.iter().any(|band| band.nodata.is_some());
+        header.masked && (header.nodata.is_some() || of_bands)
+    };
+    if header.as_ref().is_some_and(has_both) && !raster.header().masked {
         return Err(named(in_two_ways()));
     }
     let (system, known) = (

@@ -185,7 +185,8 @@ impl Create {
         if let Some(Aggregators(aggregators)) = &self.aggregator {
             like.aggregators.clone_from(aggregators);
         }
-        Ok(schema_like(raster.header(), &like)?)
+        let alone = || format!("`{}` makes no grid", first.display());
+        schema_like(raster.header(), &like).with_context(alone)
     }
 
     fn note_irregular(&self, irregular: bool, terminal: &Terminal) {

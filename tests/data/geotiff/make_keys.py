@@ -30,6 +30,7 @@ def main(directory):
     write("other-datum", *PLACE, keys(*projected[:2], (2048, 4267), projected[2]))
     write("degrees", *PLACE, keys(*geographic, (2051, 8901), (2054, 9102)))
     write("gon", *PLACE, keys(*geographic, (2054, 9105)))
+    write("arc-seconds", *PLACE, keys(*geographic, (2054, 9104)))
     write("from-paris", *PLACE, keys(*geographic, (2051, 8903)))
     write("unplaced", keys(*projected))
     write("turned", *PLACE, keys(*projected), (274, "H", 1, 6, True))

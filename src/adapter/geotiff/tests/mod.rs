@@ -192,6 +192,7 @@ fn what_keys_say_beside_a_code_is_noted_if_it_is_not_so() {
         ("other-datum", "EPSG:32632", Some("EPSG:4267")),
         ("degrees", "EPSG:4326", None),
         ("gon", "EPSG:4326", Some("another unit of angles")),
+        ("arc-seconds", "EPSG:4326", Some("another unit of angles")),
         ("from-paris", "EPSG:4326", Some("another prime meridian")),
         ("turned", "EPSG:32632", Some("orientation 6")),
         ("unplaced", "EPSG:32632", None),
