@@ -43,7 +43,7 @@ pub(super) fn of(
         .filter_map(|name| header.near(variable, name))
         .filter(is_along)
     {
-        let decoding = Decoding::of(coordinate)?;
+        let decoding = Decoding::of_coordinate(coordinate)?;
         let end = |is_last: bool| {
             let at = |of: &super::header::Dimension| {
                 if is_last && plane.contains(&of) {

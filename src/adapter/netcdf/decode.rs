@@ -21,6 +21,19 @@ pub(super) struct Decoding {
 
 impl Decoding {
     pub(super) fn of(variable: &Variable) -> Result<Self> {
+        let (mut decoding, attributes) = Self::parts(variable)?;
+        decoding.rule.valid = attributes.valid()?;
+        Ok(decoding)
+    }
+
+    /// The same of a coordinate, or of its bounds: without a valid range, beyond which they are
+    /// taken as they stand.
+    pub(super) fn of_coordinate(variable: &Variable) -> Result<Self> {
+        Ok(Self::parts(variable)?.0)
+    }
+
+    /// How numbers become values, without a valid range, and the attributes that may say one.
+    fn parts(variable: &Variable) -> Result<(Self, Attributes<'_>)> {
         let refused = |why: String| Error::invalid(format!("variable `{}`: {why}", variable.name));
         let stored = variable.dtype.ok_or_else(|| {
             let what = if variable.letters || variable.words {
@@ -81,35 +94,19 @@ impl Decoding {
             missing.extend(default_fill(stored).filter(|_| raw == stored));
         }
         missing.dedup();
-        let range = attributes.ends("valid_range")?;
-        if !range.is_empty() && range.len() != 2 {
-            return Err(refused(format!(
-                "its `valid_range` has {} numbers; {}",
-                range.len(),
-                remedy(variable, "valid_range")
-            )));
-        }
-        let end = |one: Vec<End>, of_range: usize| {
-            one.into_iter()
-                .next()
-                .or_else(|| range.get(of_range).cloned())
-        };
-        let valid = [
-            end(attributes.ends("valid_min")?, 0),
-            end(attributes.ends("valid_max")?, 1),
-        ];
         let rule = ValueRule {
             stored: raw,
             missing,
-            valid,
+            valid: [None, None],
             packing: packed,
             conversion: Conversion::NONE,
         };
-        Ok(Self {
+        let decoding = Self {
             rule,
             dtype,
             declared,
-        })
+        };
+        Ok((decoding, attributes))
     }
 
     /// The nodata value of a grid with the values: none for floats, where NaN is; else the first
@@ -188,8 +185,10 @@ fn numbers(variable: &Variable, name: &str, value: &Value) -> Result<Vec<f64>> {
 
 /// The command that takes an attribute away.
 fn remedy(variable: &Variable, name: &str) -> String {
-    let variable = variable.name.rsplit('/').next().unwrap_or_default();
-    format!("take it away with `ncatted -a {name},{variable},d,, FILE`, or write a number there")
+    format!(
+        "take it away with `ncatted -a {name},{},d,, FILE`, or write a number there",
+        variable.leaf()
+    )
 }
 
 /// The attributes of a variable that say what is no data.
@@ -253,6 +252,28 @@ impl Attributes<'_> {
             let near = (packed * scale + offset - number).abs() <= scale.abs() * 1e-3;
             near.then(|| exact(packed)).flatten()
         })
+    }
+
+    /// The least and the greatest that is data.
+    fn valid(&self) -> Result<[Option<End>; 2]> {
+        let range = self.ends("valid_range")?;
+        if !range.is_empty() && range.len() != 2 {
+            return Err(Error::invalid(format!(
+                "variable `{}`: its `valid_range` has {} numbers; {}",
+                self.variable.name,
+                range.len(),
+                remedy(self.variable, "valid_range")
+            )));
+        }
+        let end = |one: Vec<End>, of_range: usize| {
+            one.into_iter()
+                .next()
+                .or_else(|| range.get(of_range).cloned())
+        };
+        Ok([
+            end(self.ends("valid_min")?, 0),
+            end(self.ends("valid_max")?, 1),
+        ])
     }
 
     /// The ends that an attribute gives a valid range. Where integers are packed, numbers of

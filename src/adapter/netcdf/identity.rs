@@ -8,6 +8,7 @@ use super::field::{Choice, Field};
 use super::file::NetCdf;
 use super::header::{Value, Variable};
 use super::labels::{self, Labels};
+use super::space::Degrees;
 use super::stored::Stored;
 use super::timing::{self, Timing};
 use crate::adapter::unit::Conversion;
@@ -313,8 +314,7 @@ fn is_plane(coordinate: &Variable) -> bool {
         ]
         .contains(&name)
         || ["grid_latitude", "grid_longitude"].contains(&name)
-        || units.starts_with("degrees_")
-        || units.starts_with("degree_")
+        || Degrees::of(units).is_some_and(|direction| direction != Degrees::Plain)
 }
 
 /// The single number of a coordinate with its unit, or what is told if it is missing; `None` if it

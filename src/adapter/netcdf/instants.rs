@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
+use super::TOLERANCE;
 use super::file::NetCdf;
 use super::header::Variable;
-use super::stored::{Stored, bounds_of, single, without};
+use super::stored::{Stored, are_cells, bounds_of, single, without};
 use super::time::FileTimes;
 use super::timing::Timing;
-use crate::adapter::axes::TOLERANCE;
 use crate::array::{Cells, DType};
 use crate::calendar::{Calendar, Tick, TimeUnit, Timestamp};
 use crate::error::{Error, Result};
@@ -57,10 +57,14 @@ fn of_numbers(file: &NetCdf, variable: &Variable) -> Result<FileTimes> {
     let clock = TimeDecoder::of(file, variable, variable)?;
     let stored = Stored::read(file, variable)?;
     let times = clock.instants(variable, &stored)?;
-    let bounds = bounds_of(file.header(), variable)
-        .map(|bounds| cells(file, variable, &stored, &times, bounds))
-        .transpose()?;
-    let climatology = variable.text("climatology").map(|bounds| {
+    let climatology = variable.text("climatology");
+    let bounds = match bounds_of(file.header(), variable) {
+        Some(bounds) if variable.text("bounds") != climatology => {
+            cells(file, variable, &stored, &times, bounds)?
+        }
+        _ => None,
+    };
+    let climatology = climatology.map(|bounds| {
         format!(
             "its times are of a climatology: over which years their values go, which its bounds `{bounds}` say, the grid does not keep"
         )
@@ -74,16 +78,20 @@ fn of_numbers(file: &NetCdf, variable: &Variable) -> Result<FileTimes> {
     })
 }
 
-/// From when to when each step goes by the bounds of a time coordinate, in its calendar. Bounds
-/// have units and a calendar of their own where they say so.
+/// From when to when each step goes by the bounds of a time coordinate, which may be given either
+/// way round, in its calendar. Bounds have units and a calendar of their own where they say so.
+/// `None` of bounds that are nowhere any cells: times of instants, or what was never written.
 fn cells(
     file: &NetCdf,
     variable: &Variable,
     stored: &Stored,
     times: &[Timestamp],
     bounds: &Variable,
-) -> Result<Vec<[Timestamp; 2]>> {
+) -> Result<Option<Vec<[Timestamp; 2]>>> {
     let numbers = Stored::bounds(file, bounds, variable, stored)?;
+    if numbers.cells.len() == 2 * times.len() && !are_cells(&numbers.values()) {
+        return Ok(None);
+    }
     let edges = TimeDecoder::of(file, bounds, variable)?.instants(bounds, &numbers)?;
     let misfit = |why: String| {
         Error::invalid(format!(
@@ -114,14 +122,14 @@ fn cells(
         let slack = length(to) * TOLERANCE;
         // A step may be known by its beginning or its end.
         if (-slack..=length(to) + slack).contains(&length(*at)) {
-            Ok([a, b])
+            Ok([from, to])
         } else {
             Err(misfit(format!(
                 "do not fit it: {at} is not between {a} and {b}"
             )))
         }
     };
-    pairs.map(pair).collect()
+    pairs.map(pair).collect::<Result<_>>().map(Some)
 }
 
 fn of_texts(file: &NetCdf, variable: &Variable) -> Result<FileTimes> {
@@ -201,11 +209,13 @@ impl TimeDecoder {
     }
 
     /// What a variable says of its values, or else `coordinate`, whose bounds they are; an error
-    /// says how to mend it.
+    /// says how to mend it. Units of bounds without a date (`days`) say nothing.
     fn of(file: &NetCdf, variable: &Variable, coordinate: &Variable) -> Result<Self> {
         let text = |name: &str| {
-            let own = variable.text(name).or_else(|| coordinate.text(name));
-            own.unwrap_or_default()
+            let is_whole =
+                |text: &&str| name != "units" || text.to_ascii_lowercase().contains(" since ");
+            let own = variable.text(name).filter(is_whole);
+            own.or_else(|| coordinate.text(name)).unwrap_or_default()
         };
         let units = dated(text("units"));
         let (units, calendar) = (units.as_ref(), text("calendar"));

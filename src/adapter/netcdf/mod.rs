@@ -19,10 +19,11 @@
 //!   it.
 //! * Rows and columns must be equidistant within [`TOLERANCE`] cells. Coordinates are centres of
 //!   cells, unless there are `bounds`; where only the outermost cells end before the others would,
-//!   as at a pole, the centres tell. Bounds, of times too, that do not hold their coordinate, leave
-//!   gaps or overlap are refused; they may have a unit and a packing of their own. Attributes of a
-//!   coordinate that contradict each other (`axis` and `units`) are refused. Steps and edges are the shortest decimal numbers of which the
-//!   stored ones, also those of float32, are made.
+//!   as at a pole, the centres tell. Bounds that do not hold their coordinate, leave gaps or
+//!   overlap are refused; they may have a unit and a packing of their own. Bounds that are nowhere
+//!   any cells say nothing. Attributes of a coordinate that contradict each other (`axis` and
+//!   `units`) are refused. Steps and edges are the shortest decimal numbers of which the stored
+//!   ones, also those of float32, are made.
 //! * The coordinate reference system is that of the `grid_mapping`, of several that of the one
 //!   which names the coordinates: an EPSG code, WKT (of CF, GDAL or ArcGIS), or the attributes of
 //!   CF, with the unit that the coordinates have (kilometres, angles that a satellite scans). One
@@ -54,10 +55,11 @@
 //!   calendars are no days of another calendar.
 //! * Time becomes a regular dimension. A step lasts from its time to the next: the cell is
 //!   `[t, t + step)`, so a step is asked for and shown by the time in the file. With CF `bounds`
-//!   the cell is the bounds', and the step is known by its beginning. The grid's cell 0 is the
-//!   first step; before it there is room for earlier ones, and gaps cost nothing. A time that does
-//!   not lie on the steps is refused by name. How far steps are apart, several files say together.
-//!   Bounds of a climatology are not kept, with a note.
+//!   the cell is the bounds', which have to hold the time, and the step is known by its beginning;
+//!   bounds that are nowhere any cells say nothing. The grid's cell 0 is the first step; before it
+//!   there is room for earlier ones, and gaps cost nothing. A time that does not lie on the steps
+//!   is refused by name. How far steps are apart, several files say together. Bounds of a
+//!   climatology are not kept, with a note.
 //! * Where times lie on no steps or most of these would be empty, or if it is asked for
 //!   ([`Like::irregular`]), time becomes an irregular dimension, whose ticks are the longest of
 //!   CF's units up to a second of which all times are whole numbers, and whose expected spacing is
@@ -76,7 +78,7 @@
 //!   that number.
 //! * Coordinates, labels and bounds are unpacked by the same rules. A row, column, time or label
 //!   that is missing is refused, a coordinate of a single value that is missing is noted; so is one
-//!   that lies outside of its valid range.
+//!   that lies outside of its valid range, and a valid range that cannot be read.
 //! * Integers that are not packed keep their type; the grid's nodata value is the `_FillValue`,
 //!   else the `missing_value`, else the default.
 //! * The grid remembers the variable's name, its unit, a few attributes, and the value of each

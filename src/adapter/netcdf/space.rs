@@ -3,7 +3,7 @@
 use super::TOLERANCE;
 use super::file::NetCdf;
 use super::header::Variable;
-use super::stored::{Stored, bounds_of, decimals, roundest, single, without};
+use super::stored::{Stored, are_cells, bounds_of, decimals, roundest, single, without};
 use crate::adapter::axes::INDEX;
 use crate::adapter::unit::Conversion;
 use crate::array::DType;
@@ -70,7 +70,7 @@ impl EvenCells {
                 if is_turned {
                     numbers.turn();
                 }
-                numbers.are_cells().then_some((numbers, bounds))
+                are_cells(&numbers.values).then_some((numbers, bounds))
             }
             None => None,
         };
@@ -327,20 +327,16 @@ impl Numbers {
         }
     }
 
-    /// Pairs of longitudes turned to those that they are around.
+    /// Pairs of longitudes turned to those that they are around. A cell that goes all the way round
+    /// stays as it is: turned, its edges would be one.
     fn beside(&mut self, centres: &[f64]) {
         let pairs = self.values.as_chunks_mut::<2>().0.iter_mut().zip(centres);
-        pairs.for_each(|(edges, centre)| {
+        let parts = pairs.filter(|(edges, _)| (edges[1] - edges[0]).abs() != 360.0);
+        parts.for_each(|(edges, centre)| {
             edges
                 .iter_mut()
                 .for_each(|edge| *edge = beside(*edge, *centre))
         });
-    }
-
-    /// Whether these are edges of some cell. Bounds that are nowhere any cells say nothing.
-    fn are_cells(&self) -> bool {
-        let pairs = self.values.as_chunks::<2>().0;
-        pairs.iter().any(|[from, to]| (to - from).abs() > 0.0)
     }
 
     /// How far each may be from the number that was meant.
@@ -527,16 +523,14 @@ fn spaced((first, step): (f64, f64), bounds: &Numbers, centres: &Numbers) -> Res
 }
 
 /// What numbers of a coordinate's bounds become in its unit: bounds have its unit unless they say
-/// another.
+/// another. Degrees are degrees, whatever their direction is said to be: the bounds of longitudes
+/// may say that they are to the north, and lie around them all the same.
 fn in_unit_of(variable: &Variable, bounds: &Variable) -> Result<Conversion, String> {
     let (Some(own), Some(unit)) = (bounds.text("units"), variable.text("units")) else {
         return Ok(Conversion::NONE);
     };
     let known = match (Degrees::of(own), Degrees::of(unit)) {
-        (Some(own), Some(unit)) => {
-            let is_one = own == unit || [own, unit].contains(&Degrees::Plain);
-            is_one.then_some(Conversion::NONE)
-        }
+        (Some(_), Some(_)) => Some(Conversion::NONE),
         _ => Conversion::between(Degrees::plain(own), Degrees::plain(unit)),
     };
     known.ok_or_else(|| {

@@ -1,5 +1,6 @@
-//! The numbers of a coordinate variable, of its bounds, or of labels: how they are stored, what they
-//! are once unpacked, and which of them are missing. All by the rules of values ([`Decoding`]).
+//! The numbers of a coordinate variable, of its bounds, or of labels: how they are stored, what
+//! they are once unpacked, and which of them are missing. All by the rules of values
+//! ([`Decoding`]).
 
 use super::decode::Decoding;
 use super::file::NetCdf;
@@ -24,7 +25,7 @@ pub(super) struct Stored {
 impl Stored {
     /// All numbers of a variable.
     pub(super) fn read(file: &NetCdf, variable: &Variable) -> Result<Self> {
-        Self::of(&Decoding::of(variable)?, file.whole(variable)?)
+        Self::of(&Decoding::of_coordinate(variable)?, file.whole(variable)?)
     }
 
     /// Numbers of a variable that are read in some way.
@@ -48,14 +49,15 @@ impl Stored {
 
     /// The numbers of a coordinate's bounds. They have a packing of their own. Where they say
     /// nothing of one nor of units, and are integers of the type of a packed coordinate, they may
-    /// be meant as packed like it: so they are read if more of the coordinate lies within them then.
+    /// be meant as packed like it: they are read so if they hold more of the coordinate then.
     pub(super) fn bounds(
         file: &NetCdf,
         bounds: &Variable,
         variable: &Variable,
         centres: &Self,
     ) -> Result<Self> {
-        let own = Self::read(file, bounds)?;
+        let raw = || pairs(file, bounds, variable);
+        let own = Self::of(&Decoding::of_coordinate(bounds)?, raw()?)?;
         let says = |name: &str| bounds.attribute(name).is_some();
         let is_told = ["scale_factor", "add_offset", "_Unsigned", "units"]
             .into_iter()
@@ -65,7 +67,7 @@ impl Stored {
         if is_told || is_plain || is_float || bounds.dtype != variable.dtype {
             return Ok(own);
         }
-        let alike = Self::of(&Decoding::of(variable)?, file.whole(bounds)?)?;
+        let alike = Self::of(&Decoding::of_coordinate(variable)?, raw()?)?;
         let centres = centres.values();
         let held = |edges: &Self| {
             let edges = edges.values();
@@ -145,6 +147,27 @@ pub(super) fn bounds_of<'a>(header: &'a Header, variable: &Variable) -> Option<&
         .filter(|bounds| bounds.dtype.is_some())
 }
 
+/// The numbers of bounds as a file has them. What joins files in time may give them an axis of time
+/// too: then those of the first step.
+fn pairs(file: &NetCdf, bounds: &Variable, variable: &Variable) -> Result<Array> {
+    let own = variable.dimensions.len() + 1;
+    let before = bounds.dimensions.len().saturating_sub(own);
+    if before == 0 || !bounds.dimensions[before..].starts_with(&variable.dimensions) {
+        return file.whole(bounds);
+    }
+    let mut shape = bounds.shape();
+    for len in &mut shape[..before] {
+        *len = (*len).min(1);
+    }
+    file.read(&bounds.name, &vec![0; shape.len()], &shape)
+}
+
+/// Whether bounds are edges of some cell. Those that are nowhere any cells say nothing.
+pub(super) fn are_cells(edges: &[f64]) -> bool {
+    let pairs = edges.as_chunks::<2>().0;
+    pairs.iter().any(|[from, to]| (to - from).abs() > 0.0)
+}
+
 /// The command that takes bounds away.
 pub(super) fn without(bounds: &Variable) -> String {
     format!(
@@ -161,7 +184,11 @@ pub(super) fn outside(file: &NetCdf, variable: &Variable) -> Result<Option<Strin
     if !is_told || variable.dtype.is_none() {
         return Ok(None);
     }
-    let decoding = Decoding::of(variable)?;
+    let decoding = match Decoding::of(variable) {
+        Ok(decoding) => decoding,
+        // What numbers are does not hang on it.
+        Err(cause) => return Ok(Some(cause.sentence())),
+    };
     let stored = Stored::of(&decoding, file.whole(variable)?)?;
     let mut is_beyond = vec![false; stored.cells.len()];
     for (end, greater) in decoding.rule.valid.iter().zip([false, true]) {

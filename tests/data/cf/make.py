@@ -532,4 +532,33 @@ d = make("name-contradicts")
 d["lat"].standard_name = "longitude"
 field(d, ("lat", "lon"))
 refused(d, "name-contradicts", "`standard_name`, which is `longitude`", "ncatted -a standard_name,lat,d,, FILE")
+
+# Bounds that say nothing, or less than they should; a range that cannot be read; and a column that goes all the way round.
+for name, numbers, edges, more in [
+    ("time-bounds-zero", [0, 1, 2], np.zeros((3, 2)), {}),
+    ("time-bounds-never-written", [0, 1, 2], np.full((3, 2), netCDF4.default_fillvals["f8"]), {}),
+    ("time-bounds-in-days", HALVES, EDGES, dict(units="days")),
+]:
+    d, v = clocked(name, numbers, edges, **more)
+    done(d, name, DAYS, v[:])
+d = make("climatology-twice", ([15.5, 45.0], "days since 2000-01-01", None), bnds=2)
+d["time"].climatology = d["time"].bounds = "climatology_bounds"
+add(d, "climatology_bounds", "f8", ("time", "bnds"), [[-3652, -3621], [-3621, -3593]])
+v = field(d)
+done(d, "climatology-twice", shown([15.5, 45], "days since 2000-01-01"), v[:], noted="the grid does not keep")
+d = make("bounds-of-each-time", HOURS, bnds=2)
+d["lat"].bounds = "lat_bnds"
+add(d, "lat_bnds", "f8", ("time", "lat", "bnds"), [pairs([45.75, 45.25, 44.75], 0.5)] * 2)
+v = field(d)
+done(d, "bounds-of-each-time", shown([0, 1], HOURS[1]), v[:], y=[46.25, -0.5])
+d = make("bounds-of-columns-to-the-north", bnds=2)
+d["lon"].bounds = "lon_bnds"
+add(d, "lon_bnds", "f8", ("lon", "bnds"), pairs([9.75, 10.25, 10.75, 11.25], 0.5), units="degrees_north")
+v = field(d, ("lat", "lon"))
+done(d, "bounds-of-columns-to-the-north", None, v[:], x=[9.75, 0.5])
+d = make("range-in-words")
+d["lat"].setncattr("valid_range", "south to north")
+v = field(d, ("lat", "lon"))
+done(d, "range-in-words", None, v[:], y=[46.25, -0.5], noted="its attribute `valid_range` is the text `south to north`, no number")
+globe("all-round", [0], [0, 360], bounds=[[0, 360]], **NAMED)
 (HERE / "expected.json").write_text(json.dumps(EXPECTED, indent=0) + "\n")
