@@ -2,6 +2,7 @@
 
 use gridstone::ErrorKind;
 use gridstone::adapter::gdal::GdalRaster;
+use gridstone::adapter::geotiff::Window;
 use gridstone::adapter::raster::RasterFile;
 
 use super::work::{Work, assert_same, bands, heights};
@@ -66,6 +67,25 @@ fn a_tiff_in_a_coding_that_only_gdal_knows_is_a_source() {
     ];
     work.gdal("gdal_translate", &fax);
     is_read(&work, "fax.tif");
+    // A second page, which is not read.
+    let second = ["-co", "APPEND_SUBDATASET=YES"];
+    work.gdal("gdal_translate", &[&second[..], &fax].concat());
+    let raster = GdalRaster::open(work.path("fax.tif")).unwrap();
+    let notes = raster.header().notes.join("\n");
+    assert!(
+        notes.contains("2 rasters") && notes.contains("GTIFF_DIR:2:"),
+        "{notes}"
+    );
+}
+
+#[test]
+fn alpha_and_a_mask_hold_for_every_band() {
+    let work = Work::new();
+    work.circle();
+    work.gdal("gdal_translate", &["-of", "PNG", "alpha.tif", "alpha.png"]);
+    work.gdal("gdal_translate", &["-of", "VRT", "mask.tif", "mask.vrt"]);
+    is_read(&work, "alpha.png");
+    is_read(&work, "mask.vrt");
 }
 
 #[test]
@@ -101,6 +121,12 @@ fn names_units_scales_and_nodata_of_bands_are_kept() {
     let wrong =
         cells.filter(|(at, (cell, valid))| (*cell != (at / plane + 1) as f64) != (**valid == 1));
     assert_eq!(wrong.count(), 0, "each band has a nodata value of its own");
+    let beyond = Window {
+        bands: 3..4,
+        ..window
+    };
+    let error = raster.read_valid(&beyond).unwrap_err();
+    assert!(error.to_string().contains("not within"), "{error}");
     work.ok(&["create", "store", "dem", "--like", "a.vrt"]);
     work.ok(&["import", "store", "dem", "a.vrt"]);
     let info = work.ok(&["info", "store", "dem"]);

@@ -120,12 +120,7 @@ fn rasters_without_a_way_into_the_grid_are_refused_with_one() {
     let error = refused(&work, "utm.tif", &["--resampling", "area", "--level=9"]);
     assert_says(&error, &["finer level", "gdal_translate -outsize"]);
     for transform in ["nan, 30, 0, 5000000, 0, -30", "0, 30, 1, nan, 0, -30"] {
-        work.gdal("gdal_translate", &["-of", "VRT", "utm.tif", "plain.vrt"]);
-        let text = std::fs::read_to_string(work.path("plain.vrt")).unwrap();
-        let (before, rest) = text.split_once("<GeoTransform>").unwrap();
-        let (_, after) = rest.split_once("</GeoTransform>").unwrap();
-        let made = format!("{before}<GeoTransform>{transform}</GeoTransform>{after}");
-        std::fs::write(work.path("nowhere.vrt"), made).unwrap();
+        work.vrt("nowhere.vrt", transform);
         let error = refused(&work, "nowhere.vrt", &bilinear);
         assert_says(&error, &["no usable georeferencing", "-a_ullr"]);
     }
@@ -145,16 +140,20 @@ fn rasters_without_a_way_into_the_grid_are_refused_with_one() {
 }
 
 #[test]
+fn means_of_values_that_the_grid_does_not_hold_are_refused() {
+    let work = Work::new();
+    work.tif("utm.tif", &heights(40, 60).mapv(f64::from), |_| {});
+    work.degrees("float32", None);
+    let error = refused(&work, "utm.tif", &["--resampling", "bilinear"]);
+    assert_says(&error, &["utm.tif", "float64", "-ot Float32"]);
+}
+
+#[test]
 fn a_turned_raster_is_refused_with_what_lays_it() {
     let work = Work::new();
     work.utm("utm.tif", 40, 60);
     work.ok(&["create", "store", "dem", "--like", "utm.tif"]);
-    work.gdal("gdal_translate", &["-of", "VRT", "utm.tif", "plain.vrt"]);
-    let text = std::fs::read_to_string(work.path("plain.vrt")).unwrap();
-    let (before, rest) = text.split_once("<GeoTransform>").unwrap();
-    let (_, after) = rest.split_once("</GeoTransform>").unwrap();
-    let turned = "<GeoTransform>400000, 26, -15, 5000000, -15, -26</GeoTransform>";
-    std::fs::write(work.path("turned.vrt"), format!("{before}{turned}{after}")).unwrap();
+    work.vrt("turned.vrt", "400000, 26, -15, 5000000, -15, -26");
     work.gdal("gdal_translate", &["turned.vrt", "turned.tif"]);
     for file in ["turned.vrt", "turned.tif"] {
         assert_says(

@@ -1,9 +1,9 @@
 //! Rasters of other systems: every cell is that of `gdalwarp`.
 
 use gridstone::adapter::geotiff::Affine;
-use ndarray::{Array2, Array3};
+use ndarray::Array2;
 
-use super::work::{UTM, Work, assert_same, bands, heights};
+use super::work::{DEGREES, UTM, Work, assert_same, bands, heights};
 
 /// The methods, and what `gdalwarp` calls them.
 const METHODS: [(&str, &str); 7] = [
@@ -80,41 +80,10 @@ fn means_of_integers_are_not_rounded_in_a_grid_of_floats() {
 #[test]
 fn a_mask_holds_for_every_band_and_alpha_too() {
     let work = Work::new();
-    // A circle of data by alpha, and the same by a mask.
-    let mut cells = Array3::zeros((4, 120, 150));
-    cells
-        .slice_mut(ndarray::s![..3, .., ..])
-        .assign(&bands(120, 150));
-    for ((row, col), alpha) in cells.index_axis_mut(ndarray::Axis(0), 3).indexed_iter_mut() {
-        *alpha = if (row as i64 - 60).pow(2) + (col as i64 - 75).pow(2) < 2500 {
-            255
-        } else {
-            0
-        };
-    }
-    work.tif("plain.tif", &cells, |_| {});
-    let alpha = ["-colorinterp_4", "alpha", "plain.tif", "alpha.tif"];
-    work.gdal("gdal_translate", &alpha);
-    let chosen = ["-b", "1", "-b", "2", "-b", "3", "-mask", "4"];
-    let inside = [
-        "--config",
-        "GDAL_TIFF_INTERNAL_MASK",
-        "YES",
-        "plain.tif",
-        "mask.tif",
-    ];
-    work.gdal("gdal_translate", &[&chosen[..], &inside].concat());
+    work.circle();
     for file in ["alpha.tif", "mask.tif"] {
-        work.degrees("uint8", None);
-        work.ok(&["drop", "store", "dem", "--yes"]);
         work.tif("like3.tif", &bands(4, 4), |profile| {
-            profile.crs = Some("EPSG:4326".to_owned());
-            profile.affine = Some(Affine {
-                x: 7.0,
-                y: 46.0,
-                dx: 1.0 / 1200.0,
-                dy: -1.0 / 1200.0,
-            });
+            (profile.crs, profile.affine) = (Some("EPSG:4326".to_owned()), Some(DEGREES));
         });
         work.grid("like3.tif", "uint8", None);
         import(&work, file, "bilinear");
@@ -140,22 +109,12 @@ fn a_mask_of_floats_is_heeded() {
     assert_same(&found, &work.warped(&on, "utm.tif", &options), "floats");
 }
 
-/// A VRT of the heights in `utm.tif` with another transformation.
-fn turned(work: &Work, transform: &str) {
-    work.utm("utm.tif", 120, 150);
-    work.gdal("gdal_translate", &["-of", "VRT", "utm.tif", "plain.vrt"]);
-    let text = std::fs::read_to_string(work.path("plain.vrt")).unwrap();
-    let (before, rest) = text.split_once("<GeoTransform>").unwrap();
-    let (_, after) = rest.split_once("</GeoTransform>").unwrap();
-    let made = format!("{before}<GeoTransform>{transform}</GeoTransform>{after}");
-    std::fs::write(work.path("turned.vrt"), made).unwrap();
-}
-
 #[test]
 fn a_turned_raster_lies_where_it_says() {
     for (like, system) in [("EPSG:32632", None), ("EPSG:4326", Some("EPSG:4326"))] {
         let work = Work::new();
-        turned(&work, "400000, 26, -15, 5000000, -15, -26");
+        work.utm("utm.tif", 120, 150);
+        work.vrt("turned.vrt", "400000, 26, -15, 5000000, -15, -26");
         if system.is_some() {
             work.degrees("int16", Some(-9999.0));
         } else {

@@ -31,6 +31,14 @@ pub(crate) const UTM: Affine = Affine {
     dy: -30.0,
 };
 
+/// About the same place in longitude and latitude, in cells of three seconds of arc.
+pub(crate) const DEGREES: Affine = Affine {
+    x: 7.0,
+    y: 46.0,
+    dx: 1.0 / 1200.0,
+    dy: -1.0 / 1200.0,
+};
+
 impl Work {
     pub(crate) fn new() -> Self {
         Self(TempDir::new().unwrap())
@@ -103,16 +111,47 @@ impl Work {
         });
     }
 
-    /// A grid `dem` of a type, with cells of three seconds of arc from 7 degrees east and 46 north.
+    /// A VRT of `utm.tif` with another transformation.
+    pub(crate) fn vrt(&self, name: &str, transform: &str) {
+        self.gdal("gdal_translate", &["-of", "VRT", "utm.tif", "plain.vrt"]);
+        let text = std::fs::read_to_string(self.path("plain.vrt")).unwrap();
+        let (before, rest) = text.split_once("<GeoTransform>").unwrap();
+        let (_, after) = rest.split_once("</GeoTransform>").unwrap();
+        let made = format!("{before}<GeoTransform>{transform}</GeoTransform>{after}");
+        std::fs::write(self.path(name), made).unwrap();
+    }
+
+    /// Three bands with a circle of data: by alpha in `alpha.tif`, by a mask in `mask.tif`.
+    pub(crate) fn circle(&self) {
+        let mut cells = Array3::zeros((4, 120, 150));
+        cells
+            .slice_mut(ndarray::s![..3, .., ..])
+            .assign(&bands(120, 150));
+        for ((row, col), alpha) in cells.index_axis_mut(ndarray::Axis(0), 3).indexed_iter_mut() {
+            *alpha = if (row as i64 - 60).pow(2) + (col as i64 - 75).pow(2) < 2500 {
+                255
+            } else {
+                0
+            };
+        }
+        self.tif("plain.tif", &cells, |_| {});
+        let alpha = ["-colorinterp_4", "alpha", "plain.tif", "alpha.tif"];
+        self.gdal("gdal_translate", &alpha);
+        let chosen = ["-b", "1", "-b", "2", "-b", "3", "-mask", "4"];
+        let inside = [
+            "--config",
+            "GDAL_TIFF_INTERNAL_MASK",
+            "YES",
+            "plain.tif",
+            "mask.tif",
+        ];
+        self.gdal("gdal_translate", &[&chosen[..], &inside].concat());
+    }
+
+    /// A grid `dem` of a type in EPSG:4326 with the cells of [`DEGREES`].
     pub(crate) fn degrees(&self, dtype: &str, nodata: Option<f64>) {
         let place = |profile: &mut Profile| {
-            profile.crs = Some("EPSG:4326".to_owned());
-            profile.affine = Some(Affine {
-                x: 7.0,
-                y: 46.0,
-                dx: 1.0 / 1200.0,
-                dy: -1.0 / 1200.0,
-            });
+            (profile.crs, profile.affine) = (Some("EPSG:4326".to_owned()), Some(DEGREES));
         };
         self.tif("like.tif", &Array2::<u8>::zeros((4, 4)), place);
         self.grid("like.tif", dtype, nodata);

@@ -15,9 +15,15 @@ pub(super) fn asked<T>(
 ) -> Result<(T, Vec<String>)> {
     let (made, said) = ffi::heard(call);
     match made {
-        Ok(made) => Ok((made, warnings(said))),
+        Ok(made) => Ok((made, texts(said))),
         Err(cause) => Err(failed(&said, || cause.to_string())),
     }
+}
+
+/// Calls GDAL; and what it said meanwhile.
+pub(super) fn heard<T>(call: impl FnOnce() -> T) -> (T, Vec<String>) {
+    let (made, said) = ffi::heard(call);
+    (made, texts(said))
 }
 
 /// How what GDAL says begins where the warper finds no coordinates for a cell, which has no data
@@ -55,7 +61,7 @@ pub(super) fn made(call: impl FnOnce() -> Result<Option<Dataset>>) -> Result<Dat
     made?.ok_or_else(|| failed(&said, || "it gives no reason".to_owned()))
 }
 
-fn warnings(said: Vec<Said>) -> Vec<String> {
+fn texts(said: Vec<Said>) -> Vec<String> {
     said.into_iter().map(|said| said.text).collect()
 }
 

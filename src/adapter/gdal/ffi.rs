@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::ptr::{null, null_mut};
 
 use gdal::Dataset;
+use gdal::raster::RasterBand;
 use gdal_sys::CPLErr;
+pub(super) use gdal_sys::GDALColorInterp;
 
 use crate::error::{Error, Result};
 
@@ -16,14 +18,24 @@ pub(super) struct Said {
     pub(super) text: String,
 }
 
+/// The option whether VRTs that one thread opens share the datasets that they read from. They must
+/// not, since each may be read by another thread afterwards.
+const SHARED: &CStr = c"VRT_SHARED_SOURCE";
+
 /// Calls GDAL, and gives what it said meanwhile on this thread, which it would print otherwise.
 pub(super) fn heard<T>(call: impl FnOnce() -> T) -> (T, Vec<Said>) {
-    /// Takes the handler away again, also when the call panics.
-    struct Pushed;
+    /// Takes the handler away again, also when the call panics; and the option, if it was not set.
+    struct Pushed {
+        is_first: bool,
+    }
     impl Drop for Pushed {
         fn drop(&mut self) {
             // SAFETY: there is one pop for the push below, on the same thread.
             unsafe { gdal_sys::CPLPopErrorHandler() };
+            if self.is_first {
+                // SAFETY: the name ends with a zero; no value takes the option away.
+                unsafe { gdal_sys::CPLSetThreadLocalConfigOption(SHARED.as_ptr(), null()) };
+            }
         }
     }
     let mut said: Vec<Said> = Vec::new();
@@ -31,8 +43,17 @@ pub(super) fn heard<T>(call: impl FnOnce() -> T) -> (T, Vec<Said>) {
     // SAFETY: the list lives until the handler is taken away, at the end of the inner block, and
     // nothing else touches it until then. Handlers are called on the thread that pushed them.
     unsafe { gdal_sys::CPLPushErrorHandlerEx(Some(keep), to) };
+    // SAFETY: the name ends with a zero; where the option is not set the default is given, null.
+    let is_first =
+        unsafe { gdal_sys::CPLGetThreadLocalConfigOption(SHARED.as_ptr(), null()).is_null() };
     let made = {
-        let _pushed = Pushed;
+        let _pushed = Pushed { is_first };
+        if is_first {
+            // SAFETY: both texts end with a zero, and are copied.
+            unsafe {
+                gdal_sys::CPLSetThreadLocalConfigOption(SHARED.as_ptr(), c"NO".as_ptr());
+            }
+        }
         call()
     };
     (made, said)
@@ -120,6 +141,13 @@ pub(super) fn translate(source: &Dataset, options: &[String]) -> Result<Option<D
     }
 }
 
+/// What a band is shown as, by GDAL's number. The bindings have a name for some only, and panic at
+/// others, such as infrared since GDAL 3.10.
+pub(super) fn shown_as(band: &RasterBand) -> GDALColorInterp::Type {
+    // SAFETY: the band lives through the call, which reads only.
+    unsafe { gdal_sys::GDALGetRasterColorInterpretation(band.c_rasterband()) }
+}
+
 /// The files that a dataset is read from, as far as it knows them.
 pub(super) fn files(dataset: &Dataset) -> Vec<PathBuf> {
     let mut files = Vec::new();
@@ -131,7 +159,7 @@ pub(super) fn files(dataset: &Dataset) -> Vec<PathBuf> {
             return files;
         }
         let mut at = list.cast_const();
-        while *at != null::<c_char>().cast_mut() {
+        while !(*at).is_null() {
             files.push(PathBuf::from(
                 CStr::from_ptr(*at).to_string_lossy().into_owned(),
             ));

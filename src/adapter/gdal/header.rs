@@ -1,10 +1,11 @@
 //! What a dataset says of itself.
 
-use gdal::raster::{ColorInterpretation, RasterBand};
+use gdal::raster::RasterBand;
 use gdal::{Dataset, Metadata};
 
 use super::dataset::asked;
-use crate::adapter::cells::widens;
+use super::ffi::{GDALColorInterp, shown_as};
+use crate::adapter::cells::{gdal_name, widens};
 use crate::adapter::geotiff::{
     Affine, Band, Header, MASK_AND_VALUE, PALETTE, nodata, several_units,
 };
@@ -30,8 +31,17 @@ pub(super) struct BandAt {
     pub(super) band: usize,
     /// The band of the same dataset that is alpha.
     pub(super) alpha: Option<usize>,
-    /// Whether it has a mask beside its values.
-    pub(super) mask: bool,
+    /// The band of the same dataset whose mask holds for it beside its values: the first, where
+    /// all have one mask.
+    pub(super) mask: Option<usize>,
+}
+
+impl BandAt {
+    /// Whether alpha and masks say of another band what they say of this one.
+    pub(super) fn has_marks_of(&self, other: &Self) -> bool {
+        let told = |band: &Self| (band.dataset, band.alpha, band.mask);
+        told(self) == told(other)
+    }
 }
 
 /// How rows and columns lie that do not follow the axes.
@@ -48,14 +58,14 @@ pub(super) enum Skew {
 pub(super) fn described(dataset: &Dataset) -> Result<Described> {
     let ((bands, alpha), _) = asked(|| {
         let all = dataset.rasterbands().collect::<Result<Vec<_>, _>>()?;
-        let is_alpha =
-            |band: &RasterBand| band.color_interpretation() == ColorInterpretation::AlphaBand;
+        let is_alpha = |band: &RasterBand| shown_as(band) == GDALColorInterp::GCI_AlphaBand;
         Ok((1..)
             .zip(all)
             .partition::<Vec<_>, _>(|(_, band)| !is_alpha(band)))
     })?;
+    let parts = parts(dataset);
     if bands.is_empty() {
-        return Err(without_bands(dataset));
+        return Err(without_bands(&parts));
     }
     if alpha.len() > 1 {
         return Err(Error::invalid(
@@ -70,22 +80,29 @@ pub(super) fn described(dataset: &Dataset) -> Result<Described> {
         let flags = asked(|| band.mask_flags())?.0;
         // Values are looked for here, exactly; GDAL compares them nearly.
         let by_value = flags.is_nodata() && !flags.is_per_dataset();
-        let mask = !flags.is_all_valid() && !flags.is_alpha() && !by_value;
+        let is_masked = !flags.is_all_valid() && !flags.is_alpha() && !by_value;
+        let of_mask = if flags.is_per_dataset() {
+            bands[0].0
+        } else {
+            *number
+        };
         of_bands.push(of_band(band));
         values.push(value_of(band, dtype, &mut notes));
         places.push(BandAt {
             dataset: 0,
             band: *number,
             alpha,
-            mask,
+            mask: is_masked.then_some(of_mask),
         });
-        if band.color_interpretation() == ColorInterpretation::PaletteIndex
+        if shown_as(band) == GDALColorInterp::GCI_PaletteIndex
             && !notes.iter().any(|note| note == PALETTE)
         {
             notes.push(PALETTE.to_owned());
         }
     }
-    let masked = places.iter().any(|band| band.mask || band.alpha.is_some());
+    let masked = places
+        .iter()
+        .any(|band| band.mask.is_some() || band.alpha.is_some());
     let (nodata, own) = settled(values);
     if let Some(own) = &own {
         of_bands
@@ -95,7 +112,9 @@ pub(super) fn described(dataset: &Dataset) -> Result<Described> {
     }
     notes.extend((masked && nodata.is_some()).then(|| MASK_AND_VALUE.to_owned()));
     notes.extend(several_units(&of_bands));
+    notes.extend(further(&parts));
     let (affine, skew) = place(dataset)?;
+    let crs = system(dataset, &mut notes);
     let (cols, rows) = bands[0].1.block_size();
     let (width, height) = dataset.raster_size();
     let mut header = Header {
@@ -106,7 +125,7 @@ pub(super) fn described(dataset: &Dataset) -> Result<Described> {
         nodata,
         masked: masked || own.is_some(),
         affine,
-        crs: system(dataset),
+        crs,
         compression: None,
         block: [rows.max(1), cols.max(1)],
         notes,
@@ -119,30 +138,44 @@ pub(super) fn described(dataset: &Dataset) -> Result<Described> {
     })
 }
 
+/// The names of the rasters that a dataset lists, if it holds several.
+fn parts(dataset: &Dataset) -> Vec<String> {
+    let lines = dataset.metadata_domain("SUBDATASETS").unwrap_or_default();
+    let items = lines.iter().filter_map(|line| line.split_once('='));
+    items
+        .filter(|(key, _)| key.ends_with("_NAME"))
+        .map(|(_, name)| format!("`{name}`"))
+        .collect()
+}
+
+/// The first of some names.
+fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 6;
+    let more = if names.len() > SHOWN { " and more" } else { "" };
+    format!("{}{more}", names[..names.len().min(SHOWN)].join(", "))
+}
+
 /// What is told of a dataset that has other datasets in place of bands.
-fn without_bands(dataset: &Dataset) -> Error {
-    let parts = dataset.metadata_domain("SUBDATASETS").unwrap_or_default();
-    let mut named = parts
-        .iter()
-        .filter_map(|line| {
-            line.split_once('=')
-                .filter(|(key, _)| key.ends_with("_NAME"))
-        })
-        .map(|(_, name)| format!("`{name}`"));
-    let shown: Vec<String> = named.by_ref().take(6).collect();
-    let more = if named.next().is_some() {
-        " and more"
-    } else {
-        ""
-    };
-    if shown.is_empty() {
+fn without_bands(parts: &[String]) -> Error {
+    if parts.is_empty() {
         Error::invalid("it has no raster bands")
     } else {
         Error::invalid(format!(
-            "it holds several rasters; name one of {}{more} in its place",
-            shown.join(", ")
+            "it holds several rasters; name one of {} in its place",
+            listed(parts)
         ))
     }
+}
+
+/// What is told of a dataset that has other datasets beside its bands.
+fn further(parts: &[String]) -> Option<String> {
+    (parts.len() > 1).then(|| {
+        format!(
+            "it holds {} rasters, and one of them is read; for another name one of {} in its place",
+            parts.len(),
+            listed(parts)
+        )
+    })
 }
 
 /// The type of the cells of a band.
@@ -152,24 +185,17 @@ fn type_of(band: &RasterBand) -> Result<DType> {
         let kind = band.metadata_item("PIXELTYPE", "IMAGE_STRUCTURE");
         kind.as_deref() == Some("SIGNEDBYTE")
     };
-    Ok(match name.as_str() {
-        "Byte" if is_signed() => DType::I8,
-        "Byte" => DType::U8,
-        "Int8" => DType::I8,
-        "UInt16" => DType::U16,
-        "Int16" => DType::I16,
-        "UInt32" => DType::U32,
-        "Int32" => DType::I32,
-        "UInt64" => DType::U64,
-        "Int64" => DType::I64,
-        "Float32" => DType::F32,
-        "Float64" => DType::F64,
-        // Complex ones have no name here.
-        _ => {
-            return Err(Error::invalid(
-                "its cells are complex numbers, or of a type that is not known here; take a part of them with `gdal_translate DERIVED_SUBDATASET:AMPLITUDE:FILE AMPLITUDE.tif` (or PHASE, REAL, IMAG), or convert them with `gdal_translate -ot Float32 FILE CONVERTED.tif`",
-            ));
-        }
+    if name == gdal_name(DType::U8) && is_signed() {
+        return Ok(DType::I8);
+    }
+    // Complex ones have no name here.
+    let known = DType::ALL
+        .into_iter()
+        .find(|dtype| gdal_name(*dtype) == name);
+    known.ok_or_else(|| {
+        Error::invalid(
+            "its cells are complex numbers, or of a type that is not known here; take a part of them with `gdal_translate DERIVED_SUBDATASET:AMPLITUDE:FILE AMPLITUDE.tif` (or PHASE, REAL, IMAG), or convert them with `gdal_translate -ot Float32 FILE CONVERTED.tif`",
+        )
     })
 }
 
@@ -239,7 +265,7 @@ fn place(dataset: &Dataset) -> Result<(Option<Affine>, Option<Skew>)> {
             .metadata_domain(domain)
             .is_some_and(|of| !of.is_empty())
     };
-    let transform = asked(|| Ok(dataset.geo_transform().ok()))?.0;
+    let transform = dataset.geo_transform().ok();
     match transform {
         Some(transform) => {
             let [_, _, row_to_x, _, column_to_y, _] = transform;
@@ -256,11 +282,16 @@ fn place(dataset: &Dataset) -> Result<(Option<Affine>, Option<Skew>)> {
     }
 }
 
-/// The system, by its code where it states one.
-fn system(dataset: &Dataset) -> Option<String> {
+/// The system, by its code where it states one. That heights then have none is noted.
+fn system(dataset: &Dataset, notes: &mut Vec<String>) -> Option<String> {
     let text = match dataset.projection() {
         text if text.trim().is_empty() => dataset.gcp_projection()?,
         text => text,
     };
-    Some(crs::kept(&text)).filter(|text| !text.is_empty())
+    let kept = Some(crs::kept(&text)).filter(|kept| !kept.is_empty())?;
+    let is_compound = |word: &&str| text.trim_start().starts_with(*word);
+    if ["COMPD_CS", "COMPOUNDCRS"].iter().any(is_compound) && kept != text.trim() {
+        notes.push("the system of heights is not kept".to_owned());
+    }
+    Some(kept)
 }

@@ -11,6 +11,7 @@ use super::dataset::{self, made};
 use super::ffi;
 use super::header::{BandAt, Described, Skew, described};
 use super::reach::{self, Reach, Turn};
+use crate::adapter::cells::gdal_name;
 use crate::adapter::file;
 use crate::adapter::geotiff::nodata::{format, own_nodata};
 use crate::adapter::geotiff::{Affine, Header, Plan, PlanImage, Window};
@@ -24,6 +25,8 @@ use crate::kernel::Resampling;
 
 /// A block of more cells is read in parts.
 const BLOCK_CELLS_MAX: usize = 1 << 22;
+/// How a note of what GDAL warns of begins.
+const WARNS: &str = "GDAL warns: ";
 
 /// A raster that GDAL opens. See the [module](super).
 #[derive(Debug)]
@@ -77,24 +80,24 @@ struct BandWarp {
 impl GdalRaster {
     /// Opens whatever GDAL knows by a name, such as the path of a file, and reads its header.
     ///
-    /// An [`Invalid`](crate::ErrorKind::Invalid) error if its cells are of no type that a grid can
-    /// have.
+    /// An [`Invalid`](crate::ErrorKind::Invalid) error if GDAL does not open it, if it has no
+    /// bands, or if its cells are of no type that a grid can have; a
+    /// [`NotFound`](crate::ErrorKind::NotFound) one if there is no file of the name.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let within =
             |cause: Error| cause.within(format!("`{}` cannot be read by GDAL", path.display()));
         let (source, warnings) = dataset::open(path)?;
+        // Much of what a file says is looked at when it is asked for.
+        let (found, said) = dataset::heard(|| described(&source));
         let Described {
-            mut header,
+            header,
             bands,
             skew,
-        } = described(&source).map_err(within)?;
-        let warnings = warnings
-            .into_iter()
-            .map(|text| format!("GDAL warns: {text}"));
-        header.notes.extend(warnings);
+        } = found.map_err(within)?;
         let files = ffi::files(&source);
-        Ok(Self {
+        let warnings = warnings.into_iter().chain(said);
+        let mut raster = Self {
             path: path.to_owned(),
             stamp: stamp(&files)?,
             header,
@@ -105,7 +108,24 @@ impl GdalRaster {
             own_cell: None,
             open: vec![source],
             files,
-        })
+        };
+        raster.note(warnings.map(|text| format!("{WARNS}{text}")));
+        Ok(raster)
+    }
+
+    /// Adds to what is to be said of it.
+    fn note(&mut self, notes: impl Iterator<Item = String>) {
+        for note in notes {
+            if !self.header.notes.contains(&note) {
+                self.header.notes.push(note);
+            }
+        }
+    }
+
+    /// Says what is to be said of it, in place of what GDAL finds; what GDAL warns of stays.
+    pub(in crate::adapter) fn set_notes(&mut self, notes: Vec<String>) {
+        let found = std::mem::replace(&mut self.header.notes, notes);
+        self.note(found.into_iter().filter(|note| note.starts_with(WARNS)));
     }
 
     /// Whether its rows and columns do not follow the axes of its system. It has no place then
@@ -198,7 +218,7 @@ impl GdalRaster {
         let several = self.header.bands.len() > 1;
         let mut at = Vec::new();
         for (number, band) in self.bands.iter().enumerate() {
-            if band.mask && (band.alpha.is_some() || nodata(number).is_some()) {
+            if band.mask.is_some() && (band.alpha.is_some() || nodata(number).is_some()) {
                 return Err(in_two_ways());
             }
             let (mark, alpha) = marked(nodata(number), self.header.dtype, dtype, band);
@@ -213,7 +233,7 @@ impl GdalRaster {
                 dataset: number,
                 band: 1,
                 alpha: alpha.then_some(2),
-                mask: false,
+                mask: None,
             });
         }
         let masked = at.iter().any(|band| band.alpha.is_some());
@@ -247,14 +267,15 @@ impl GdalRaster {
         let Some(source) = self.open.pop() else {
             return Err(self.closed());
         };
-        let (mut warped, mut parts) = (Vec::new(), Vec::new());
+        // Should one fail, what reads is dropped in front of what it reads from: the last first.
+        let mut parts = Vec::new();
+        let mut warped = Vec::new();
         for BandWarp { translate, warp } in &self.warps {
             let part = translate
                 .as_ref()
                 .map(|options| made(|| ffi::translate(&source, options)))
                 .transpose()?;
             let from = part.as_ref().unwrap_or(&source);
-            // Dropped in front of what it reads from, should the next one fail.
             warped.push(made(|| ffi::warp(from, warp))?);
             parts.extend(part);
         }
@@ -276,7 +297,9 @@ impl GdalRaster {
             )));
         }
         self.open = vec![dataset::open(&self.path)?.0];
-        self.lay()
+        self.lay().map_err(|cause| {
+            cause.within(format!("`{}` cannot be laid again", self.path.display()))
+        })
     }
 
     fn band(&self, band: usize) -> Result<RasterBand<'_>> {
@@ -307,8 +330,9 @@ impl GdalRaster {
             let cells: Vec<f32> = cells(&band, window, self.is_warped())?;
             lay(cells.into_iter().map(|cell| u8::from(cell > 0.0)).collect());
         }
-        if mask {
-            let band = self.band(number)?;
+        if let Some(mask) = mask {
+            let of = self.open.get(of).ok_or_else(|| self.closed())?;
+            let band = dataset::asked(|| of.rasterband(mask))?.0;
             let mask = dataset::asked(|| band.open_mask_band())?.0;
             let cells: Vec<u8> = cells(&mask, window, self.is_warped())?;
             lay(cells.into_iter().map(|cell| u8::from(cell > 0)).collect());
@@ -323,31 +347,21 @@ impl RasterFile for GdalRaster {
     }
 
     fn plan(&self, rows_wanted: usize, bytes_max: usize) -> Plan {
-        let Header {
-            width,
-            height,
-            block: [high, wide],
-            dtype,
-            ..
-        } = self.header;
-        let bands = self.header.bands.len();
-        let wide = wide.clamp(1, width.max(1));
-        let high = high.clamp(1, (BLOCK_CELLS_MAX / wide).max(1));
+        let [high, wide] = self.header.block;
+        let wide = wide.clamp(1, self.header.width.clamp(1, BLOCK_CELLS_MAX));
+        let high = high.clamp(1, BLOCK_CELLS_MAX / wide);
         let image = PlanImage {
-            whole: Window {
-                bands: 0..bands,
-                rows: 0..height,
-                cols: 0..width,
-            },
-            samples: bands,
+            whole: self.header.window(),
+            samples: self.header.bands.len(),
             planar: true,
             block: [high, wide],
-            cell: dtype.size(),
+            cell: self.header.dtype.size(),
         };
-        image.plan(rows_wanted, bytes_max.max(1))
+        image.plan(rows_wanted, bytes_max)
     }
 
     fn read_valid(&mut self, window: &Window) -> Result<(Array, Option<ArrayD<u8>>)> {
+        self.header.check(window)?;
         self.reopen()?;
         let within = |cause: Error| {
             cause.within(format!(
@@ -362,11 +376,17 @@ impl RasterFile for GdalRaster {
         let mut all = Cells::filled(dtype, plane * window.bands.len(), 0.0);
         let mut valid: Option<Vec<u8>> = None;
         for (place, number) in window.bands.clone().enumerate() {
-            let band = self.band(number)?;
+            let band = self.band(number).map_err(within)?;
             let of_band = typed(&band, dtype, window, self.is_warped()).map_err(within)?;
             let bytes = plane * dtype.size();
             all.as_bytes_mut()[place * bytes..][..bytes].copy_from_slice(of_band.as_bytes());
-            if let Some(marks) = self.valid(number, window).map_err(within)? {
+            // Marks that bands share are read once.
+            let is_told = place > 0 && self.bands[number].has_marks_of(&self.bands[number - 1]);
+            if is_told {
+                if let Some(valid) = &mut valid {
+                    valid.copy_within((place - 1) * plane..place * plane, place * plane);
+                }
+            } else if let Some(marks) = self.valid(number, window).map_err(within)? {
                 let valid = valid.get_or_insert_with(|| vec![1; plane * window.bands.len()]);
                 valid[place * plane..][..plane].copy_from_slice(&marks);
             }
@@ -411,18 +431,7 @@ impl WarpTarget {
             Resampling::Mode => "mode",
             Resampling::Sum => "sum",
         };
-        let kind = match dtype {
-            DType::U8 => "Byte",
-            DType::I8 => "Int8",
-            DType::U16 => "UInt16",
-            DType::I16 => "Int16",
-            DType::U32 => "UInt32",
-            DType::I32 => "Int32",
-            DType::U64 => "UInt64",
-            DType::I64 => "Int64",
-            DType::F32 => "Float32",
-            DType::F64 => "Float64",
-        };
+        let kind = gdal_name(dtype);
         // Coordinates are exact, no overview stands for the cells, and the part of the file that
         // makes a block is looked for within it too, not along its edges only.
         let fixed = [
@@ -477,14 +486,14 @@ fn alone(BandAt { band, alpha, .. }: &BandAt) -> Vec<String> {
 }
 
 /// The options that mark cells without data, and whether alpha does: NaN of floats, the nodata
-/// value of integers that have one, else alpha. Alpha stays alpha. Beside a mask no value is looked for,
-/// since the warper would not heed the mask.
+/// value of integers that have one, else alpha. Alpha stays alpha. Beside a mask no value is looked
+/// for, since the warper would not heed the mask.
 fn marked(nodata: Option<&Cells>, from: DType, to: DType, at: &BandAt) -> (Vec<String>, bool) {
     let mark = |option: &str, text: String| [option.to_owned(), text];
     let of_source = match nodata {
         Some(cell) => format(cell),
         // NaN is no data, also where a file does not say so.
-        None => (from.is_float() && !at.mask).then(|| "nan".to_owned()),
+        None => (from.is_float() && at.mask.is_none()).then(|| "nan".to_owned()),
     };
     let of_target = if to.is_float() {
         Some("nan".to_owned())
@@ -556,7 +565,7 @@ fn stamp(files: &[PathBuf]) -> Result<Option<Fingerprint>> {
     };
     let mut all = file::fingerprint(first)?;
     let mut digest = Digest::default();
-    digest.bytes(&all.digest.to_ne_bytes());
+    digest.print(all.digest);
     for path in there {
         let about = path.metadata().map_err(|cause| {
             Error::unavailable(format!("`{}` cannot be read", path.display())).because(cause)

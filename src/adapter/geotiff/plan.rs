@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::reader::Window;
+use super::reader::{WINDOW_BYTES_MAX, Window};
 
 /// The windows of one pass over an image, in the order of the file's blocks.
 #[derive(Clone, Debug)]
@@ -66,6 +66,7 @@ pub(in crate::adapter) struct PlanImage {
 impl PlanImage {
     /// See [`GeoTiff::plan`](super::GeoTiff::plan).
     pub(in crate::adapter) fn plan(self, rows_wanted: usize, bytes_max: usize) -> Plan {
+        let bytes_max = bytes_max.clamp(1, WINDOW_BYTES_MAX);
         let (whole, [high, wide]) = (self.whole, self.block);
         let units = |cells: usize, block: usize| cells.div_ceil(block);
         let mut bands = self.samples;

@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 
 /// [`GeoTiff::read`] refuses a window of more bytes; [`GeoTiff::plan`] cuts an image into windows
 /// below it.
-const WINDOW_BYTES_MAX: usize = 1 << 30;
+pub(super) const WINDOW_BYTES_MAX: usize = 1 << 30;
 
 /// What a GeoTIFF says of itself before any cell is read.
 #[derive(Clone, Debug, PartialEq)]
@@ -144,6 +144,41 @@ impl Header {
                 names.join(", ")
             )
         })
+    }
+
+    /// All bands, rows and columns.
+    pub(in crate::adapter) fn window(&self) -> Window {
+        Window {
+            bands: 0..self.bands.len(),
+            rows: 0..self.height,
+            cols: 0..self.width,
+        }
+    }
+
+    /// Refuses a window that is empty, leaves the image or is too large for one read.
+    pub(in crate::adapter) fn check(&self, window: &Window) -> Result<()> {
+        let whole = self.window();
+        let inside =
+            |part: &Range<usize>, all: &Range<usize>| part.start < part.end && part.end <= all.end;
+        if !inside(&window.bands, &whole.bands)
+            || !inside(&window.rows, &whole.rows)
+            || !inside(&window.cols, &whole.cols)
+        {
+            return Err(Error::invalid(format!(
+                "the window {window:?} is not within the image, {whole:?}"
+            )));
+        }
+        let bytes = window
+            .shape()
+            .iter()
+            .try_fold(self.dtype.size(), |bytes, len| bytes.checked_mul(*len));
+        if bytes.is_none_or(|bytes| bytes > WINDOW_BYTES_MAX) {
+            let limit = WINDOW_BYTES_MAX >> 20;
+            return Err(Error::invalid(format!(
+                "the window {window:?} is more than {limit} MiB; read it in parts"
+            )));
+        }
+        Ok(())
     }
 }
 
@@ -397,11 +432,7 @@ impl<R: Read + Seek> GeoTiff<R> {
 
     /// All cells of all bands.
     pub fn window(&self) -> Window {
-        Window {
-            bands: 0..self.header.bands.len(),
-            rows: 0..self.header.height,
-            cols: 0..self.header.width,
-        }
+        self.header.window()
     }
 
     /// Windows that cover every cell once and decode every block once, if read in turn.
@@ -414,7 +445,6 @@ impl<R: Read + Seek> GeoTiff<R> {
     /// decoded and as stored (which is less, and is not read beyond twice the decoded size).
     pub fn plan(&self, rows_wanted: usize, bytes_max: usize) -> Plan {
         let layout = &self.image.layout;
-        let bytes_max = bytes_max.clamp(1, WINDOW_BYTES_MAX);
         let block = [layout.coding.rows, layout.coding.cols];
         let image = PlanImage {
             whole: self.window(),
@@ -439,7 +469,7 @@ impl<R: Read + Seek> GeoTiff<R> {
     /// data, 0 where it does not, by a mask, by alpha, or by the nodata value of its band where
     /// bands have values of their own. `None` if it says nothing.
     pub fn read_valid(&mut self, window: &Window) -> Result<(Array, Option<ArrayD<u8>>)> {
-        self.check(window)?;
+        self.header.check(window)?;
         let (cells, alpha) = self.samples(window)?;
         let one = IxDyn(&[1, window.rows.len(), window.cols.len()]);
         let valid = alpha
@@ -494,33 +524,6 @@ impl<R: Read + Seek> GeoTiff<R> {
             cells
         };
         Ok((part(window.bands.clone()), Some(part(one.bands))))
-    }
-
-    fn check(&self, window: &Window) -> Result<()> {
-        let whole = self.window();
-        let inside =
-            |part: &Range<usize>, all: &Range<usize>| part.start < part.end && part.end <= all.end;
-        if !inside(&window.bands, &whole.bands)
-            || !inside(&window.rows, &whole.rows)
-            || !inside(&window.cols, &whole.cols)
-        {
-            return Err(Error::invalid(format!(
-                "the window {window:?} is not within the image, {whole:?}"
-            )));
-        }
-        let bytes = window
-            .shape()
-            .iter()
-            .try_fold(self.image.layout.dtype.size(), |bytes, len| {
-                bytes.checked_mul(*len)
-            });
-        if bytes.is_none_or(|bytes| bytes > WINDOW_BYTES_MAX) {
-            let limit = WINDOW_BYTES_MAX >> 20;
-            return Err(Error::invalid(format!(
-                "the window {window:?} is more than {limit} MiB; read it in parts"
-            )));
-        }
-        Ok(())
     }
 
     /// Takes off what a mask in the file, or beside it, says is no data.

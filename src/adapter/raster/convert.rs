@@ -5,30 +5,14 @@ use std::ops::Range;
 
 use ndarray::ArrayD;
 
-use crate::adapter::cells::widens;
+use crate::adapter::cells::{gdal_name, widens};
 use crate::adapter::geotiff::{Band, Header};
 use crate::adapter::source::SourceCells;
 use crate::adapter::unit;
 use crate::adapter::values::{self, TargetCells, ValueRule};
-use crate::array::{Array, DType};
+use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::grid::Schema;
-
-/// The name that GDAL gives a type.
-fn gdal_name(dtype: DType) -> &'static str {
-    match dtype {
-        DType::U8 => "Byte",
-        DType::I8 => "Int8",
-        DType::U16 => "UInt16",
-        DType::I16 => "Int16",
-        DType::U32 => "UInt32",
-        DType::I32 => "Int32",
-        DType::U64 => "UInt64",
-        DType::I64 => "Int64",
-        DType::F32 => "Float32",
-        DType::F64 => "Float64",
-    }
-}
 
 /// Refuses a file whose values the grid cannot hold.
 pub(super) fn check_type(schema: &Schema, header: &Header) -> Result<()> {

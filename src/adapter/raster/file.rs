@@ -14,14 +14,16 @@ pub trait RasterFile: Debug + Send {
     /// What it says of itself before a cell is read.
     fn header(&self) -> &Header;
 
-    /// Windows that cover every cell once, in the order that costs least. See [`GeoTiff::plan`].
+    /// Windows that cover every cell once, in the order that costs least, `rows_wanted` rows high
+    /// and of at most `bytes_max` bytes, or of one block. See [`GeoTiff::plan`].
     fn plan(&self, rows_wanted: usize, bytes_max: usize) -> Plan;
 
     /// The cells of a window as (band, y, x), as stored, and which of them hold data beside what
-    /// their values say. See [`GeoTiff::read_valid`].
+    /// their values say: 1 or 0. See [`GeoTiff::read_valid`], for errors too.
     fn read_valid(&mut self, window: &Window) -> Result<(Array, Option<ArrayD<u8>>)>;
 
-    /// What tells that it is not what it was; `None` if nothing does.
+    /// What tells that it is not what it was; `None` if nothing does. An
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) error if it cannot be looked at.
     fn fingerprint(&self) -> Result<Option<Fingerprint>>;
 
     /// Gives back memory and open files until the next read.

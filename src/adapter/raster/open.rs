@@ -22,23 +22,23 @@ use super::file::RasterFile;
 /// How the cells of a raster are laid onto those of a grid, and at which level if that is given.
 pub type Laying = (Resampling, Option<Level>);
 
-/// Opens a raster and reads its header: a GeoTIFF, or with the feature `gdal` whatever GDAL knows by
-/// a name.
+/// Opens a raster and reads its header: a GeoTIFF, or with the feature `gdal` whatever GDAL knows
+/// by a name.
 ///
-/// An [`Invalid`](crate::ErrorKind::Invalid) error says what to make of a file that is not read.
+/// An [`Invalid`](crate::ErrorKind::Invalid) error says what to make of a file that is not read, or
+/// that has no place along the axes; a [`NotFound`](crate::ErrorKind::NotFound) one that there is
+/// none of the name.
 pub fn open(path: impl AsRef<Path>) -> Result<Box<dyn RasterFile>> {
     let path = path.as_ref();
-    match opened(path) {
-        Ok(raster) => Ok(raster),
-        // Where its rows and columns do not follow the axes, GDAL knows no place either.
-        Err(error) if error.subject() == Some(&Beyond::Place) => Err(laid_with(error, path)),
-        Err(error) => Err(error),
-    }
+    opened(path).map_err(|error| laid_with(error, path))
 }
 
 /// The same for a grid. A raster of another system, or whose rows and columns do not follow the
 /// axes, is laid onto the grid's cells by `laying`, if it can be: then its cells are the grid's,
-/// and the answer is true.
+/// and the answer is true. Without the feature `gdal` none is laid.
+///
+/// Errors are those of [`open`]; an [`Invalid`](crate::ErrorKind::Invalid) one also says why a
+/// raster cannot be laid.
 pub fn open_for(
     grid: &Grid,
     path: impl AsRef<Path>,
@@ -64,10 +64,7 @@ pub fn open_for(
     let _ = (grid, laying);
     opened
         .map(|raster| (raster, false))
-        .map_err(|error| match error.subject() {
-            Some(Beyond::Place) => laid_with(error, path),
-            _ => error,
-        })
+        .map_err(|error| laid_with(error, path))
 }
 
 #[cfg(feature = "gdal")]
@@ -92,10 +89,12 @@ fn warped(
     if header.as_ref().is_some_and(has_both) && !raster.header().masked {
         return Err(named(in_two_ways()));
     }
-    let (system, known) = (
-        header.and_then(|header| header.crs),
-        raster.header().crs.clone(),
-    );
+    let mut system = None;
+    if let Some(header) = header {
+        raster.set_notes(header.notes);
+        system = header.crs;
+    }
+    let known = raster.header().crs.clone();
     if let Some(system) = system.filter(|of| !known.is_some_and(|known| crs::same(of, &known))) {
         raster.set_system(system);
     }
@@ -144,19 +143,20 @@ fn by_gdal(_: &Path, refused: Error) -> Result<Box<dyn RasterFile>> {
     Err(refused)
 }
 
-/// What helps beside what an error says, where rows and columns do not follow the axes.
+/// An error with what helps beside what it says, where rows and columns do not follow the axes.
 fn laid_with(error: Error, path: &Path) -> Error {
+    if error.subject() != Some(&Beyond::Place) {
+        return error;
+    }
     let how = if cfg!(feature = "gdal") {
         "import it with `--resampling bilinear` (or nearest, cubic, area, min, max, mode, sum)"
     } else {
         "build gridstone with the feature `gdal`"
     };
-    error
-        .within(format!(
-            "`{}` has no place along the axes; to lay it onto a grid's cells {how}",
-            path.display()
-        ))
-        .about(Beyond::Place)
+    error.within(format!(
+        "`{}` has no place along the axes; to lay it onto a grid's cells {how}",
+        path.display()
+    ))
 }
 
 /// Whether a name is not that of a TIFF. An error if there is no such file.

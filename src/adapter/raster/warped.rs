@@ -12,6 +12,7 @@ use crate::grid::{Level, Structure};
 use crate::kernel::Resampling;
 use crate::store::Grid;
 
+use super::convert::check_type;
 use super::file::RasterFile;
 use super::remedy;
 
@@ -43,6 +44,10 @@ pub(super) fn warped(
         .filter(|wanted| !own.as_deref().is_some_and(|own| crs::same(own, wanted)));
     if resampling == Resampling::Sum && !grid.schema().dtype().is_float() {
         return Err(super::resampled::no_totals(grid.schema().dtype()));
+    }
+    // Means come in the type of a grid of floats, so that it would be too late to ask afterwards.
+    if grid.schema().dtype().is_float() {
+        check_type(grid.schema(), raster.header())?;
     }
     let is_circle = structure.longitude() == Some(axes.x);
     let reach = raster.reach(to, is_circle)?;

@@ -133,6 +133,12 @@ impl Files {
         &self.files
     }
 
+    /// Whether standard input has a list of further ones.
+    pub(super) fn are_on_stdin(&self) -> bool {
+        let list = self.files_from.as_ref();
+        list.is_some_and(|list| list.as_os_str() == "-")
+    }
+
     /// The files that are named, and those of the list. Of a file that is named twice nobody can
     /// tell where it was meant.
     fn named(&self) -> anyhow::Result<Vec<PathBuf>> {
@@ -142,7 +148,7 @@ impl Files {
             .map(|file| (file.clone(), "on the command line".to_owned()))
             .collect();
         if let Some(list) = &self.files_from {
-            let (shown, text) = if list.as_os_str() == "-" {
+            let (shown, text) = if self.are_on_stdin() {
                 (
                     "standard input".to_owned(),
                     std::io::read_to_string(std::io::stdin()),
