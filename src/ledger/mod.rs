@@ -377,6 +377,7 @@ fn replace(
     mut head: HeadRecord,
     more: impl Fn(&dyn Snapshot, &mut Batch) -> Result<()>,
 ) -> Result<Begun> {
+    grid.writable()?;
     let number = grid.store().reserve_sequence();
     head.claim = number.get();
     let record = encode_record(RecordKind::Ledger, &head)?;

@@ -11,7 +11,8 @@
 //! * where others have put, cleared or deleted something.
 //!
 //! Boxes are those around sources. Of sources of other levels, of events, and without a box all is
-//! put again. With an overlap of keep nothing that is there is changed, so that only the last counts.
+//! put again. With an overlap of keep nothing that is there is changed, so that only the last
+//! counts.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -126,7 +127,9 @@ impl<'a> Compared<'a> {
             let namesake = old.get(&source.name).copied().flatten();
             let namesake = namesake.filter(|_| new.get(&source.name) == Some(&Some(number)));
             let rank = namesake.filter(|rank| source.print.is_some() && *source == before[*rank]);
-            if namesake.is_some() && rank.is_none() {
+            // Where nothing tells, it may be what it was.
+            let is_told = |rank: usize| source.print.is_some() && before[rank].print.is_some();
+            if rank.is_none() && namesake.is_some_and(is_told) {
                 changed.push(number);
             }
             rank.iter().for_each(|rank| gone[*rank] = false);
@@ -189,10 +192,14 @@ impl<'a> Compared<'a> {
                 };
                 let partial = job.partial.filter(|(source, _)| *source == number);
                 // What is neither in the grid nor begun is put in any case.
-                let asks = is_done || partial.is_some();
-                let boxes: Vec<Option<Window>> = dirty[..behind]
+                let asked = if is_done || partial.is_some() {
+                    behind
+                } else {
+                    0
+                };
+                let boxes: Vec<Option<Window>> = dirty[..asked]
                     .iter()
-                    .filter(|of| asks && concerned(of))
+                    .filter(concerned)
                     .map(|of| of.window)
                     .collect();
                 if is_done && boxes.is_empty() {
@@ -233,16 +240,29 @@ impl<'a> Compared<'a> {
         }
     }
 
-    /// The boxes to which it is enough to limit a source that is in the grid, if it can be.
+    /// The boxes to which it is enough to limit a source that is in the grid, if it can be; none
+    /// within one before it.
     fn exact(&self, number: usize, boxes: &[Option<Window>]) -> Option<Vec<Window>> {
         let dimensions = self.structure.dimensions().len();
-        let levels = self.sources[number].window?.levels(dimensions);
-        if self.structure.irregular().is_some() || boxes.len() > PARTS_MAX {
+        let own = self.sources[number].window?;
+        if self.structure.irregular().is_some() {
             return None;
         }
-        let is_alike = |window: &Window| window.levels(dimensions) == levels;
-        let exact = |window: &Option<Window>| window.filter(is_alike);
-        boxes.iter().map(exact).collect()
+        let is_alike = |window: &Window| window.levels(dimensions) == own.levels(dimensions);
+        let mut parts: Vec<Window> = Vec::new();
+        for window in boxes {
+            let window = window.filter(is_alike)?;
+            let part = self.structure.intersection(&own, &window)?;
+            let holds = |held: &Window| self.structure.intersection(held, &part) == Some(part);
+            if parts.iter().any(holds) {
+                continue;
+            }
+            if parts.len() == PARTS_MAX {
+                return None;
+            }
+            parts.push(part);
+        }
+        Some(parts)
     }
 
     /// The boxes that are not as the last import left them, or would not be by this one.
@@ -271,8 +291,14 @@ impl<'a> Compared<'a> {
                 job: None,
             }));
         }
+        let mut highest = None;
         for (number, rank) in self.ranks.iter().enumerate() {
             let Some(rank) = rank else { continue };
+            // Most stand behind all that they stood behind.
+            if highest < Some(*rank) {
+                highest = Some(*rank);
+                continue;
+            }
             let own = self.sources[number].window.as_ref();
             let turned = self.ranks[..number].iter().enumerate();
             let turned = turned.filter(|(_, other)| other.is_some_and(|other| other > *rank));

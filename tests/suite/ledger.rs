@@ -414,6 +414,41 @@ fn an_import_that_refuses_what_is_there_goes_on() {
     assert_eq!(*why.kind(), ErrorKind::Invalid, "{why}");
 }
 
+/// A source that failed is put before the one that was cut short behind it, which goes on with its
+/// next block all the same.
+#[test]
+fn a_source_that_was_cut_short_goes_on_behind_one_that_failed() {
+    let engine = Arc::new(Faulty::new(Memory::new()));
+    let grid = create(&engine);
+    let mut tiles = [
+        Tile::new(1, Window::new([0, 0], [12, 12])),
+        Tile::new(2, Window::new([0, 12], [12, 12])),
+    ];
+    tiles[0].fails_at = Some(0);
+    for call in 0..400 {
+        let mut imports = imports(&grid, &tiles, Overlap::Refuse).unwrap();
+        engine.fail_once(call, Failure::Before);
+        let _ = look(&grid, &imports, 1).and_then(|standing| {
+            let run = Run::default().commit_bytes(1).keep_going();
+            run.ledger(&standing).write(&mut imports, &|_| {})
+        });
+        engine.heal();
+        if grid.bounds().unwrap().is_some() {
+            break;
+        }
+    }
+    let wanted = |tiles: &[Tile]| {
+        let mut wanted = Array2::from_elem((48, 48), f32::NAN);
+        laid(&mut wanted, tiles, Overlap::Merge);
+        bits(&wanted)
+    };
+    assert!(grid.bounds().unwrap().is_some(), "something was put");
+    assert_ne!(bits(&cells(&grid)), wanted(&tiles[1..]), "but not all");
+    tiles[0].fails_at = None;
+    import(&grid, &tiles, (Overlap::Refuse, 1)).unwrap();
+    assert_eq!(bits(&cells(&grid)), wanted(&tiles[..]));
+}
+
 #[test]
 fn a_source_that_fails_is_in_the_ledger_and_is_tried_again() {
     let engine = Arc::new(Faulty::new(Memory::new()));
@@ -476,6 +511,13 @@ fn a_ledger_goes_with_its_grid_and_of_two_imports_the_later_one_goes_on() {
         import(&grid, &tiles, (Overlap::Merge, 1)).unwrap(),
         [0_usize; 0]
     );
+    // Nothing is imported through a handle that is of a snapshot.
+    let shown = store.snapshot().unwrap();
+    let shown = shown.grid("h").unwrap();
+    let mut late = imports(&shown, &tiles, Overlap::Merge).unwrap();
+    let other = Ledger::new("other tiles").look(&shown, &late, 1).unwrap();
+    let why = Run::default().ledger(&other).write(&mut late, &|_| {});
+    assert_eq!(*why.unwrap_err().kind(), ErrorKind::Invalid);
     // Something else is asked for.
     let imports = imports(&grid, &tiles, Overlap::Merge).unwrap();
     let other = Ledger::new("other tiles").look(&grid, &imports, 1).unwrap();
@@ -489,6 +531,10 @@ fn a_ledger_goes_with_its_grid_and_of_two_imports_the_later_one_goes_on() {
     let mut none: Vec<Import> = Vec::new();
     let why = Run::default().ledger(&again).write(&mut none, &|_| {});
     assert_eq!(*why.unwrap_err().kind(), ErrorKind::Invalid);
+    // And so is a ledger of another grid.
+    let beside = store.create("beside", grid.schema().clone()).unwrap();
+    let why = look(&beside, &imports, 1).unwrap_err();
+    assert_eq!(*why.kind(), ErrorKind::Invalid, "{why}");
     store.drop_grid("h").unwrap();
     assert!(grid.last_import().unwrap().is_none());
     assert_eq!(store.verify().unwrap().findings, []);

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use super::import::{Import, Imported};
 use super::ledger::Standing;
-use super::plan::{cut, part};
+use super::plan::{copied, cut, part};
 use super::{BLOCK_BYTES, Block, SourceCells};
 use crate::error::{Error, Result};
 use crate::grid::Window;
@@ -58,6 +58,8 @@ pub(super) struct Noted<'a> {
 pub(super) struct Laying<'a, 'b> {
     imports: &'a [Mutex<&'b mut Import>],
     noted: Option<Noted<'a>>,
+    /// The source in which the job was cut short, and how many of its blocks are in the grid.
+    cut_short: Option<(usize, usize)>,
     /// Whether the ledger does not say yet how far this is.
     is_ahead: bool,
     waiting: Vec<(usize, Block, SourceCells)>,
@@ -75,6 +77,7 @@ impl<'a, 'b> Laying<'a, 'b> {
     ) -> Self {
         Self {
             imports,
+            cut_short: noted.as_ref().and_then(|noted| noted.state.partial),
             noted,
             is_ahead: false,
             waiting: Vec::new(),
@@ -105,11 +108,11 @@ impl<'a, 'b> Laying<'a, 'b> {
             ));
             Failed::Source(unread(&lock(&imports[number]), changed))
         };
-        let (mut first, mut print, mut parts) = (0, None, None);
+        let begun = self.cut_short.filter(|(source, _)| *source == number);
+        let first = begun.map_or(0, |(_, blocks)| blocks);
+        let (mut print, mut parts) = (None, None);
         if let Some(noted) = &self.noted {
             parts = noted.standing.parts(noted.number, number);
-            let partial = noted.state.partial.filter(|(source, _)| *source == number);
-            first = partial.map_or(0, |(_, blocks)| blocks);
             print = noted.standing.print(number).copied();
         }
         if print.is_some() && before != print {
@@ -136,8 +139,10 @@ impl<'a, 'b> Laying<'a, 'b> {
                     .map_err(|cause| Failed::Source(unread(&import, cause)))?
             };
             let had = self.done.cells;
+            // Boxes may overlap, so that they come to more than the block.
             for within in boxes {
-                self.wait(number, cut(block.clone(), piece.clone(), &within));
+                self.wait(number, copied(&block, &piece, &within));
+                self.make_room()?;
             }
             self.wait(number, cut(block, piece, &last));
             let cells = self.done.cells - had;
@@ -145,9 +150,7 @@ impl<'a, 'b> Laying<'a, 'b> {
             if parts.is_none() {
                 self.note(|state| state.partial = Some((number, at + 1)));
             }
-            if self.bytes >= self.most_bytes {
-                self.commit(Durability::Buffered).map_err(Failed::Store)?;
-            }
+            self.make_room()?;
             progress(cells);
         }
         let after = {
@@ -158,9 +161,10 @@ impl<'a, 'b> Laying<'a, 'b> {
         if after != before {
             return Err(changed(self.imports, "while it was read"));
         }
+        let begun = self.begun_behind(number);
         self.note(|state| {
             state.done.add(number);
-            state.partial = None;
+            state.partial = begun;
         });
         Ok(())
     }
@@ -173,12 +177,25 @@ impl<'a, 'b> Laying<'a, 'b> {
         self.waiting.push((number, block, piece));
     }
 
+    /// Commits what waits if it is as much as may.
+    fn make_room(&mut self) -> Result<(), Failed> {
+        if self.bytes < self.most_bytes {
+            return Ok(());
+        }
+        self.commit(Durability::Buffered).map_err(Failed::Store)
+    }
+
     /// Changes what the next commit says of how far the job is.
     fn note(&mut self, change: impl FnOnce(&mut JobState)) {
         if let Some(noted) = &mut self.noted {
             change(&mut noted.state);
             self.is_ahead = true;
         }
+    }
+
+    /// The source in which the job was cut short, if that comes behind another one.
+    fn begun_behind(&self, number: usize) -> Option<(usize, usize)> {
+        self.cut_short.filter(|(source, _)| *source > number)
     }
 
     /// Leaves out what waits of a source.
@@ -196,7 +213,8 @@ impl<'a, 'b> Laying<'a, 'b> {
             self.bytes -= cells * bytes;
         }
         self.waiting.retain(|(number, ..)| *number != source);
-        self.note(|state| state.partial = None);
+        let begun = self.begun_behind(source);
+        self.note(|state| state.partial = begun);
     }
 
     pub(super) fn finish(mut self) -> Result<Imported> {

@@ -106,9 +106,15 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// Those of reads of the grid's records. A ledger that is damaged is no error:
-    /// [`Standing::damage`] tells.
+    /// Those of reads of the grid's records, and [`Invalid`](ErrorKind::Invalid) for an import into
+    /// another grid. A ledger that is damaged is no error: [`Standing::damage`] tells.
     pub fn look(&self, grid: &Grid, imports: &[Import], threads: usize) -> Result<Standing> {
+        if let Some(other) = imports.iter().find(|import| !is_into(import, grid)) {
+            return Err(grid.blame(Error::invalid(format!(
+                "`{}` is to be imported into another grid; look at the ledger of that one",
+                other.footprint().name
+            ))));
+        }
         // Before the snapshot, so that what the one does not show comes behind the other.
         let token = feed::token(grid)?;
         let snapshot = grid.present()?;
@@ -190,6 +196,18 @@ fn last(grid: &Grid, snapshot: &dyn Snapshot) -> Result<Option<(Recorded, Option
     Ok(Some((recorded, others)))
 }
 
+/// Whether a source is on its way into a grid.
+fn is_into(import: &Import, grid: &Grid) -> bool {
+    import.grid.id() == grid.id() && import.grid.store().is(grid.store())
+}
+
+/// What a source is called in the ledger.
+fn name_of(import: &Import) -> u128 {
+    let mut name = Digest::default();
+    name.bytes(import.footprint().name.as_bytes());
+    name.finish()
+}
+
 /// A source as the ledger knows it.
 fn listed(import: &Import, print: Option<&Fingerprint>) -> Listed {
     let footprint = import.footprint();
@@ -200,8 +218,6 @@ fn listed(import: &Import, print: Option<&Fingerprint>) -> Listed {
         .windows
         .iter()
         .all(|window| first.is_some_and(|first| levels(first) == levels(window)));
-    let mut name = Digest::default();
-    name.bytes(footprint.name.as_bytes());
     let print = print.map(|print| {
         let mut digest = Digest::default();
         digest.number(print.bytes);
@@ -231,7 +247,7 @@ fn listed(import: &Import, print: Option<&Fingerprint>) -> Listed {
         digest.finish()
     });
     Listed {
-        name: name.finish(),
+        name: name_of(import),
         print,
         window: footprint
             .windows
@@ -284,7 +300,8 @@ impl Standing {
         &self.stand.looked_at
     }
 
-    /// Those of them that are not what they were when the last import of them began.
+    /// Those of them that are not what they were when the last import of them began, where
+    /// fingerprints tell.
     pub fn changed(&self) -> &[usize] {
         &self.stand.changed
     }
@@ -333,10 +350,9 @@ impl Standing {
         plan: Option<&Plan>,
     ) -> Result<(Option<Begun>, Vec<JobState>)> {
         let is_same = imports.len() == self.sources.len()
-            && imports
-                .iter()
-                .zip(&self.sources)
-                .all(|(import, source)| listed(import, None).name == source.name);
+            && imports.iter().zip(&self.sources).all(|(import, source)| {
+                is_into(import, &self.grid) && name_of(import) == source.name
+            });
         if !is_same {
             return Err(Error::invalid(
                 "the ledger was looked at for other sources; look at it for these",
@@ -352,6 +368,10 @@ impl Standing {
             .filter(|_| self.is_known && self.left().is_empty())
         {
             ledger::note_failures(&self.grid, found, &self.failed)?;
+            return Ok((None, Vec::new()));
+        }
+        // Where every source was left out, what is there is not given up.
+        if self.sources.is_empty() && self.found.is_some() {
             return Ok((None, Vec::new()));
         }
         let jobs = match plan.filter(|_| !self.continues()) {

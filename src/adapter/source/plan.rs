@@ -394,9 +394,17 @@ pub(super) fn part(structure: &Structure, job: &Window, window: &Window) -> Opti
     }))
 }
 
-/// The part of a block that lies in a box of it. A piece of another shape than its block is cut as
-/// far as it goes, and refused when it is put.
+/// The part of a block that lies in a box of it.
 pub(super) fn cut(block: Block, piece: SourceCells, part: &Window) -> (Block, SourceCells) {
+    if (part.start(), part.shape()) == (block.window.start(), block.window.shape()) {
+        return (block, piece);
+    }
+    copied(&block, &piece, part)
+}
+
+/// A copy of the part of a block that lies in a box of it. A piece of another shape than its block
+/// is cut as far as it goes, and refused when it is put.
+pub(super) fn copied(block: &Block, piece: &SourceCells, part: &Window) -> (Block, SourceCells) {
     fn of<T: Copy>(cells: &ArrayD<T>, whole: &Window, part: &Window) -> ArrayD<T> {
         let mut cells = cells.view();
         // Along an irregular dimension the box is of all ticks.
@@ -413,9 +421,6 @@ pub(super) fn cut(block: Block, piece: SourceCells, part: &Window) -> (Block, So
         }
         cells.as_standard_layout().into_owned()
     }
-    if (part.start(), part.shape()) == (block.window.start(), block.window.shape()) {
-        return (block, piece);
-    }
     let array = with_view!(Array, &piece.array, |cells| Array::from(of(
         cells,
         &block.window,
@@ -428,7 +433,7 @@ pub(super) fn cut(block: Block, piece: SourceCells, part: &Window) -> (Block, So
     (
         Block {
             window: *part,
-            ..block
+            ..block.clone()
         },
         SourceCells {
             array,

@@ -163,22 +163,13 @@ impl ImportWay {
                 });
             }
             unchecked.iter().for_each(|number| checked[*number] = true);
-            let mut number = 0..;
-            imports.retain(|import| {
-                let is_sound = number
-                    .next()
-                    .is_some_and(|number| !failed.contains(&number));
-                if !is_sound {
-                    self.failed.push(import.footprint().name.clone());
-                }
-                is_sound
-            });
-            let mut number = 0..;
-            checked.retain(|_| {
-                number
-                    .next()
-                    .is_some_and(|number| !failed.contains(&number))
-            });
+            let all = imports.into_iter().zip(checked).enumerate();
+            let (bad, sound): (Vec<_>, Vec<_>) =
+                all.partition(|(number, _)| failed.contains(number));
+            let name =
+                |(_, (import, _)): (usize, (source::Import, bool))| import.footprint().name.clone();
+            self.failed.extend(bad.into_iter().map(name));
+            (imports, checked) = sound.into_iter().map(|(_, one)| one).unzip();
         }
     }
 
@@ -383,11 +374,7 @@ impl ImportVerb {
         let (imports, failed) =
             self.files
                 .imports(&grid, self.how.overlap, self.keep_going, terminal)?;
-        let ledger = ledger::of(
-            (&self.files.options(), self.how.overlap),
-            &imports,
-            self.files.on_command_line(),
-        )?;
+        let ledger = ledger::of((&self.files, self.how.overlap), &imports, &failed)?;
         let way = ImportWay {
             jobs: usize::from(self.jobs),
             keep_going: self.keep_going,

@@ -1,10 +1,13 @@
 //! What is left of an import, by the ledger of its grid: what is asked of it, and what is said of
 //! it.
 
-use std::path::{Path, PathBuf};
+use std::collections::HashMap;
+use std::path::Path;
 
+use anyhow::Context;
 use serde_json::{Value, json};
 
+use super::files::Files;
 use super::terminal::{Terminal, count};
 use gridstone::adapter::source::{Import, Ledger, Standing};
 use gridstone::{Grid, Overlap};
@@ -14,28 +17,40 @@ const NAMED_MAX: usize = 8;
 /// A command that is longer is kept without its files but the first.
 const COMMAND_LEN_MAX: usize = 4000;
 
-/// The ledger of an import of files: what they are put with, and the command.
+/// The ledger of an import of files, some of which failed: what they are put with, and the command
+/// that does what is left.
 pub(super) fn of(
-    (options, overlap): (&str, Overlap),
+    (files, overlap): (&Files, Overlap),
     imports: &[Import],
-    files: &[PathBuf],
+    failed: &[String],
 ) -> anyhow::Result<Ledger> {
-    let here = std::env::current_dir()?;
-    let is_relative = |import: &Import| Path::new(&import.footprint().name).is_relative();
-    let from = imports.iter().any(is_relative).then_some(&here);
-    let asked = format!("{:?}", (options, overlap, from));
+    let here = std::env::current_dir().context("the current directory cannot be found")?;
+    let sound = imports
+        .iter()
+        .map(|import| import.footprint().name.as_str());
+    let mut names = sound.chain(failed.iter().map(String::as_str));
+    let from = names
+        .any(|name| Path::new(name).is_relative())
+        .then_some(&here);
+    let asked = format!("{:?}", (files.options(), overlap, from));
+    // With `--again` it would begin anew.
     let args: Vec<String> = std::env::args_os()
         .skip(1)
         .map(|arg| arg.to_string_lossy().into_owned())
+        .filter(|arg| arg != "--again")
         .collect();
     let all: Vec<String> = args.iter().map(|arg| quoted(arg)).collect();
     let all = all.join(" ");
-    let text = if all.len() <= COMMAND_LEN_MAX {
+    let mut text = if all.len() <= COMMAND_LEN_MAX {
         all
     } else {
-        let files: Vec<String> = files.iter().map(|of| of.display().to_string()).collect();
-        shortened(&args, &files)
+        let named = files.on_command_line().iter();
+        let named: Vec<String> = named.map(|of| of.display().to_string()).collect();
+        shortened(&args, &named)
     };
+    if files.are_on_stdin() {
+        text += "  # with the same list on standard input";
+    }
     let place = quoted(&here.display().to_string());
     Ok(Ledger::new(asked).command(format!("cd {place} && gridstone {text}")))
 }
@@ -44,8 +59,10 @@ pub(super) fn of(
 fn shortened(args: &[String], files: &[String]) -> String {
     let mut words = Vec::new();
     let mut left_out = 0;
+    let places = files.iter().map(String::as_str).zip(0..);
+    let places: HashMap<&str, usize> = places.collect();
     for arg in args {
-        match files.iter().position(|file| file == arg) {
+        match places.get(arg.as_str()) {
             Some(0) => words.extend([quoted(arg), "...".to_owned()]),
             Some(_) => left_out += 1,
             None => words.push(quoted(arg)),

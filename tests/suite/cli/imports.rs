@@ -9,7 +9,7 @@ use gridstone::adapter::npy;
 use ndarray::{Array2, s};
 use serde_json::Value;
 
-use super::{Work, data, values};
+use super::{Work, data, import_of_list, kill_amid, values};
 
 const HERE: Affine = Affine {
     x: 400_000.0,
@@ -48,25 +48,11 @@ fn mosaic() -> Vec<f64> {
     cells.into_iter().collect()
 }
 
-fn create(work: &Work, like: &str) {
-    work.ok(&[
-        "create",
-        "store",
-        "dem",
-        "--like",
-        like,
-        "--chunk",
-        "16",
-        "--aggregator",
-        "mean,max",
-    ]);
-}
-
 #[test]
 fn a_list_of_files_is_planned_and_imported_by_several_threads() {
     let work = Work::new();
     let files = tiles(&work);
-    create(&work, &files[0]);
+    work.create(&files[0]);
     std::fs::write(work.path("list.txt"), files.join("\n") + "\n\n").expect("written");
     let plan = work.json(&[
         "plan",
@@ -111,15 +97,7 @@ fn a_list_of_files_is_planned_and_imported_by_several_threads() {
         text.starts_with("9 files: 14400 cells") && text.lines().count() == jobs.len() + 1,
         "{text}"
     );
-    let done = work.json(&[
-        "import",
-        "store",
-        "dem",
-        "--files-from",
-        "list.txt",
-        "--jobs",
-        "3",
-    ]);
+    let done = work.json(&import_of_list("3"));
     assert_eq!(values(&work.cells(&[])), mosaic());
     // What was predicted is what is there now.
     let info = work.json(&["info", "store", "dem"]);
@@ -152,7 +130,7 @@ fn a_list_of_files_is_planned_and_imported_by_several_threads() {
 fn a_file_that_is_named_twice_is_told() {
     let work = Work::new();
     let files = tiles(&work);
-    create(&work, &files[0]);
+    work.create(&files[0]);
     let list = format!("{}\n{}\n./{}\n", files[0], files[1], files[0]);
     std::fs::write(work.path("list.txt"), list).expect("written");
     let why = work.fails(&["import", "store", "dem", "--files-from", "list.txt"]);
@@ -205,7 +183,7 @@ fn the_newest_and_the_finest_file_can_be_on_top() {
             ..HERE
         });
     });
-    create(&work, &coarse);
+    work.create(&coarse);
     let why = work.fails(&["import", "store", "dem", &fine, &coarse]);
     assert!(why.contains("--priority finest"), "{why}");
     work.ok(&[
@@ -234,7 +212,7 @@ fn the_newest_and_the_finest_file_can_be_on_top() {
         .open(work.path(&old))
         .and_then(|file| file.set_modified(hour))
         .expect("older");
-    create(&work, &old);
+    work.create(&old);
     work.ok(&["import", "store", "dem", &new, &old, "--priority", "newest"]);
     assert_eq!(values(&work.cells(&[])), vec![2.0; 400]);
 }
@@ -249,19 +227,11 @@ fn an_import_that_is_killed_is_completed_by_the_same_command() {
             .expect("a number")
     };
     for jobs in ["1", "4"] {
-        let args = [
-            "import",
-            "store",
-            "dem",
-            "--files-from",
-            "list.txt",
-            "--jobs",
-            jobs,
-        ];
+        let args = import_of_list(jobs);
         let begin = || {
             let work = Work::new();
             let files = tiles(&work);
-            create(&work, &files[0]);
+            work.create(&files[0]);
             std::fs::write(work.path("list.txt"), files.join("\n")).expect("written");
             work
         };
@@ -269,30 +239,18 @@ fn an_import_that_is_killed_is_completed_by_the_same_command() {
         let start = Instant::now();
         whole.ok(&args);
         let (took, all) = (start.elapsed(), chunks(&whole));
-        let halved = (0..200_u32).any(|attempt| {
-            let work = begin();
-            let mut child = work
-                .command(&args)
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .expect("starts");
-            std::thread::sleep(took * (attempt % 16 + 4) / 20);
-            // It may have ended by then.
-            let _ = child.kill();
-            let killed = child.wait().expect("ends").code().is_none();
-            let left = chunks(&work);
+        kill_amid(begin, (&args, took), |work, was_killed| {
+            let left = chunks(work);
             work.ok(&args);
             assert_eq!(
                 values(&work.cells(&[])),
                 mosaic(),
                 "{jobs} jobs, {left} chunks when killed"
             );
-            assert_eq!(chunks(&work), all, "{jobs} jobs, {left} chunks when killed");
+            assert_eq!(chunks(work), all, "{jobs} jobs, {left} chunks when killed");
             work.ok(&["verify", "store"]);
-            killed && (1..all).contains(&left)
+            was_killed && (1..all).contains(&left)
         });
-        assert!(halved, "no kill found an import of {jobs} jobs half done");
     }
 }
 
@@ -300,7 +258,7 @@ fn an_import_that_is_killed_is_completed_by_the_same_command() {
 fn files_that_fail_are_named_and_the_others_are_imported() {
     let work = Work::new();
     let files = tiles(&work);
-    create(&work, &files[0]);
+    work.create(&files[0]);
     let chunks = || work.json(&["info", "store", "dem"])["grids"][0]["chunks"].clone();
     let whole: Vec<Vec<u8>> = files
         .iter()
@@ -378,7 +336,7 @@ fn a_directory_and_a_file_that_is_refused_are_named() {
             ..HERE
         });
     });
-    create(&work, &coarse);
+    work.create(&coarse);
     std::fs::create_dir(work.path("tiles")).expect("made");
     let why = work.fails(&["import", "store", "dem", "tiles"]);
     assert!(
@@ -421,7 +379,7 @@ fn totals_lie_in_a_grid_of_floats() {
         });
     });
     let like = work.tif("like.tif", &Array2::from_elem((4, 4), 0_u16), |_| {});
-    create(&work, &like);
+    work.create(&like);
     let why = work.fails(&["import", "store", "dem", &file, "--resampling", "sum"]);
     assert!(
         why.contains("`gridstone create STORE TOTALS --like FILE --dtype float64`"),

@@ -1,14 +1,14 @@
 //! Imports that are run again: after a kill, after files and cells were changed, and when all is
 //! there.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Instant;
 
 use gridstone::adapter::geotiff::Affine;
 use ndarray::Array2;
 use serde_json::Value;
 
-use super::{Work, values};
+use super::{Work, import_of_list, kill_amid, values};
 
 /// A tile of 16 x 16 cells, one chunk of the grid, at a place in tiles.
 fn tile(work: &Work, name: &str, (row, column): (f64, f64), value: i16) -> String {
@@ -20,11 +20,6 @@ fn tile(work: &Work, name: &str, (row, column): (f64, f64), value: i16) -> Strin
             dy: -10.0,
         });
     })
-}
-
-fn create(work: &Work, like: &str) {
-    let options = ["--chunk", "16", "--aggregator", "mean,max"];
-    work.ok(&[&["create", "store", "dem", "--like", like][..], &options].concat());
 }
 
 /// Four tiles of which each lies half over the one before.
@@ -81,35 +76,16 @@ fn an_import_that_is_killed_does_no_finished_file_twice() {
                 tile(&work, &format!("t{number}.tif"), place, number + 1)
             })
             .collect();
-        create(&work, &files[0]);
+        work.create(&files[0]);
         std::fs::write(work.path("list.txt"), files.join("\n")).expect("written");
         work
     };
-    let args = [
-        "import",
-        "store",
-        "dem",
-        "--files-from",
-        "list.txt",
-        "--jobs",
-        "16",
-    ];
+    let args = import_of_list("16");
     let whole = begin();
     let start = Instant::now();
     assert_eq!(told(&whole.json(&args)), (64, 0));
     let (took, wanted) = (start.elapsed(), values(&whole.cells(&[])));
-    let halved = (0..200_u32).any(|attempt| {
-        let work = begin();
-        let mut child = work
-            .command(&args)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("starts");
-        std::thread::sleep(took * (attempt % 16 + 2) / 20);
-        // It may have ended by then.
-        let _ = child.kill();
-        child.wait().expect("ends");
+    kill_amid(begin, (&args, took), |work, _| {
         let import = work.json(&["info", "store", "dem"])["grids"][0]["import"].clone();
         let finished = import["finished"].as_u64();
         let done = work.json(&args);
@@ -123,7 +99,6 @@ fn an_import_that_is_killed_does_no_finished_file_twice() {
         work.ok(&["verify", "store"]);
         (1..64).contains(&there)
     });
-    assert!(halved, "no kill found an import half done");
 }
 
 #[test]
@@ -131,7 +106,7 @@ fn an_import_that_is_run_again_puts_what_is_not_what_it_was() {
     for jobs in ["1", "3"] {
         let work = Work::new();
         let mut files = row(&work);
-        create(&work, &files[0]);
+        work.create(&files[0]);
         let options = ["--jobs", jobs];
         let again = |files: &[String]| told(&work.json(&import(files, &options)));
         assert_eq!(again(&files), (4, 0));
@@ -188,6 +163,11 @@ fn an_import_that_is_run_again_puts_what_is_not_what_it_was() {
             told(&work.json(&import(&files, &["--again", "--jobs", jobs]))),
             (5, 0)
         );
+        // What finishes that does not begin anew.
+        let info = work.json(&["info", "store", "dem"]);
+        let command = &info["grids"][0]["import"]["command"];
+        let command = command.as_str().expect("a command");
+        assert!(!command.contains("--again"), "{command}");
         work.ok(&["verify", "store"]);
     }
 }
@@ -197,7 +177,7 @@ fn an_import_that_is_run_again_puts_what_is_not_what_it_was() {
 fn what_others_have_changed_is_imported_again() {
     let work = Work::new();
     let files = row(&work);
-    create(&work, &files[0]);
+    work.create(&files[0]);
     let again = |options: &[&str]| told(&work.json(&import(&files, options)));
     assert_eq!(again(&[]), (4, 0));
     let whole = first_row(&work);
@@ -241,8 +221,30 @@ fn what_others_have_changed_is_imported_again() {
     let (put, there) = told(&done);
     assert_eq!(put + there, 4, "{done}");
     work.ok(&["drop", "store", "dem", "--yes"]);
-    create(&work, &files[0]);
+    work.create(&files[0]);
     assert_eq!(again(&[]), (4, 0));
+}
+
+/// Where no file can be read, what is known of the last import stays.
+#[test]
+fn an_import_of_no_file_forgets_nothing() {
+    let work = Work::new();
+    let files = row(&work);
+    work.create(&files[0]);
+    let again = || told(&work.json(&import(&files, &[])));
+    assert_eq!(again(), (4, 0));
+    let away = |file: &String| work.path(&format!("{file}.away"));
+    for file in &files {
+        std::fs::rename(work.path(file), away(file)).expect("moved");
+    }
+    for overlap in ["merge", "replace"] {
+        let ran = work.run(&import(&files, &["--keep-going", "--overlap", overlap]));
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+    }
+    for file in &files {
+        std::fs::rename(away(file), work.path(file)).expect("moved back");
+    }
+    assert_eq!(again(), (0, 4));
 }
 
 /// Files that fail are in the ledger, `info` names them, and the command that it tells imports them
@@ -251,7 +253,7 @@ fn what_others_have_changed_is_imported_again() {
 fn the_command_that_info_tells_finishes_an_import() {
     let work = Work::new();
     let files = row(&work);
-    create(&work, &files[0]);
+    work.create(&files[0]);
     let sound = std::fs::read(work.path(&files[1])).expect("reads");
     std::fs::write(work.path(&files[1]), &sound[..100]).expect("cut");
     let args = import(&files, &["--keep-going"]);

@@ -21,6 +21,7 @@ mod zones;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use gridstone::Array;
 use gridstone::adapter::geotiff::{self, Affine, Profile};
@@ -78,6 +79,12 @@ impl Work {
         let create = ["create", "store", "dem", "--like", file, "--chunk", "16"];
         self.ok(&[&create[..], options].concat());
         self.ok(&["import", "store", "dem", file]);
+    }
+
+    /// An empty grid `dem` in chunks of 16, made after a file, of means and greatest values.
+    fn create(&self, like: &str) {
+        let create = ["create", "store", "dem", "--like", like, "--chunk", "16"];
+        self.ok(&[&create[..], &["--aggregator", "mean,max"]].concat());
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
@@ -164,6 +171,44 @@ impl Work {
         geotiff::write(self.path(name), array, &profile).expect("a GeoTIFF");
         name.to_owned()
     }
+}
+
+/// The import into `dem` of the files that `list.txt` names, by so many jobs.
+fn import_of_list(jobs: &str) -> [&str; 7] {
+    [
+        "import",
+        "store",
+        "dem",
+        "--files-from",
+        "list.txt",
+        "--jobs",
+        jobs,
+    ]
+}
+
+/// Kills a command in one new directory after another, each time at another moment of the time that
+/// it takes, until it was half done: that is what the last function says, which is told whether the
+/// command was killed before it ended.
+fn kill_amid(
+    begin: impl Fn() -> Work,
+    (args, took): (&[&str], Duration),
+    mut was_half_done: impl FnMut(&Work, bool) -> bool,
+) {
+    let halved = (0..200_u32).any(|attempt| {
+        let work = begin();
+        let mut child = work
+            .command(args)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("starts");
+        std::thread::sleep(took * (attempt % 16 + 3) / 20);
+        // It may have ended by then.
+        let _ = child.kill();
+        let was_killed = child.wait().expect("ends").code().is_none();
+        was_half_done(&work, was_killed)
+    });
+    assert!(halved, "no kill found {args:?} half done");
 }
 
 /// Every cell as a double.
