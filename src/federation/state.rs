@@ -80,10 +80,7 @@ pub(super) fn reach_of_all(
     state: &State,
     (above, shards): (Option<Levels>, &[State]),
 ) -> Option<Levels> {
-    let Border {
-        dimension: d,
-        level,
-    } = border;
+    let (d, level) = (border.dimension, border.level);
     let top = top(structure, state)?;
     if let Some(above) = above.filter(|above| top[d] > level && above[d] > level) {
         return Some(above);
@@ -113,10 +110,7 @@ pub(super) fn reach_of_top(
     border: Border,
     (state, above): (&State, Option<Levels>),
 ) -> Option<Levels> {
-    let Border {
-        dimension: d,
-        level,
-    } = border;
+    let (d, level) = (border.dimension, border.level);
     let top = top(structure, state)?;
     Some(match above.filter(|above| above[d] > level) {
         Some(above) => above,

@@ -125,14 +125,19 @@ fn what_a_killed_writer_had_acknowledged_is_there() {
         let puts = 1 + dice.below(12);
         assert_eq!(writer.listen(puts), puts, "{:?}", writer.ended);
         thread::sleep(Duration::from_micros(dice.next() % 30_000));
-        let acknowledged = writer.kill().unwrap_or(last);
-        let found = found(&url);
-        assert!(
-            (acknowledged..=acknowledged + 1).contains(&found),
-            "{found} after {acknowledged} was acknowledged"
-        );
-        last = found;
+        last = killed(writer, &url, last);
     }
+}
+
+/// Kills a writer behind some value: what it has acknowledged is found, or one more.
+fn killed(writer: Writer, url: &str, last: i32) -> i32 {
+    let acknowledged = writer.kill().unwrap_or(last);
+    let found = found(url);
+    assert!(
+        (acknowledged..=acknowledged + 1).contains(&found),
+        "{found} after {acknowledged} was acknowledged"
+    );
+    found
 }
 
 /// What stands between a client and a server, and can be cut.
@@ -219,12 +224,6 @@ fn a_server_that_goes_away_costs_no_acknowledged_put() {
         line.cut_while(|| writer.listen(usize::MAX));
         let kind = writer.ended.as_deref();
         assert_eq!(kind, Some("Unavailable"), "round {round}");
-        let acknowledged = writer.kill().unwrap_or(last);
-        let found = found(&url);
-        assert!(
-            (acknowledged..=acknowledged + 1).contains(&found),
-            "{found} after {acknowledged} was acknowledged"
-        );
-        last = found;
+        last = killed(writer, &url, last);
     }
 }

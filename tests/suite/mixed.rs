@@ -361,12 +361,7 @@ fn play(dimensions: Vec<Dimension>, anchor: &Window, calls: &[Made<'_>]) {
             .policy(policy)
             .open_engine(Arc::new(Memory::new()))
             .unwrap();
-        let structure = dimensions
-            .iter()
-            .cloned()
-            .fold(Structure::builder(), gridstone::StructureBuilder::dimension)
-            .build()
-            .unwrap();
+        let structure = check::structure(dimensions.iter().cloned());
         let schema = Schema::builder(structure, DType::I32)
             .nodata(-1.0)
             .aggregator(Aggregation::Sum)

@@ -169,11 +169,7 @@ fn build(design: &Design) -> (Schema, Spread) {
         .filter(|d| !d.is_fixed() && d.axes().len() == 1)
         .map(|d| d.name().to_owned())
         .collect();
-    let structure = dimensions
-        .into_iter()
-        .fold(Structure::builder(), gridstone::StructureBuilder::dimension)
-        .build()
-        .unwrap();
+    let structure = check::structure(dimensions);
     let (dtype, nodata) = dice.pick(&[
         (DType::F32, None),
         (DType::F32, Some(-9999.0)),

@@ -280,11 +280,7 @@ pub fn dense(dice: &mut Dice) -> Dense {
             }
         })
         .collect();
-    let structure = dimensions
-        .into_iter()
-        .fold(Structure::builder(), gridstone::StructureBuilder::dimension)
-        .build()
-        .unwrap();
+    let structure = check::structure(dimensions);
     let (dtype, nodata) = dice.pick(&[
         (DType::F32, None),
         (DType::F32, Some(-9999.0)),

@@ -36,11 +36,7 @@ fn tallied(dtype: DType, nodata: Option<f64>, chunk: u32) -> Grid {
 }
 
 fn grid(dimensions: Vec<Dimension>, dtype: DType, nodata: Option<f64>) -> Grid {
-    let structure = dimensions
-        .into_iter()
-        .fold(Structure::builder(), gridstone::StructureBuilder::dimension)
-        .build()
-        .unwrap();
+    let structure = check::structure(dimensions);
     // The mode of many classes is tried elsewhere.
     let layers = Aggregation::plain().filter(|layer| !matches!(layer, Aggregation::Mode { .. }));
     let schema = layers.fold(

@@ -2,11 +2,10 @@
 //! of the pyramid, of a batch or of the change feed needs.
 
 use gridstone::{
-    Aggregation, Axis, Batch, DType, Depth, Dimension, ErrorKind, Grid, Overlap, Schema, Structure,
-    Window,
+    Aggregation, Axis, Batch, DType, Depth, Dimension, ErrorKind, Grid, Overlap, Schema, Window,
 };
 
-use crate::check::{Dice, window};
+use crate::check::{self, Dice, window};
 use crate::oracle::array;
 
 /// A schema, and how its random calls are made.
@@ -54,10 +53,7 @@ impl World {
         let dimensions = dimensions
             .into_iter()
             .map(|dimension| dimension.depth(depth));
-        let structure = dimensions
-            .fold(Structure::builder(), gridstone::StructureBuilder::dimension)
-            .build()
-            .unwrap();
+        let structure = check::structure(dimensions);
         let (dtype, nodata) = dice.pick(&[
             (DType::I32, Some(-1.0)),
             (DType::F64, None),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gridstone::kv::{Engine, Memory};
 use gridstone::{
     Aggregation, Axis, DType, Dimension, ErrorKind, Grid, Overlap, Policy, Query, Schema,
-    SchemaBuilder, Shape, Store, Structure, StructureBuilder, Window,
+    SchemaBuilder, Shape, Store, Structure, Window,
 };
 use proptest::prelude::*;
 
@@ -55,11 +55,7 @@ fn pair(dice: &mut Dice) -> Pair {
             3 => vec![line("time", 0), space().refinable()],
             _ => vec![if together[of] { band.together() } else { band }, space()],
         };
-        let structure = dimensions
-            .into_iter()
-            .fold(Structure::builder(), StructureBuilder::dimension)
-            .build()
-            .unwrap();
+        let structure = check::structure(dimensions);
         let builder = Schema::builder(structure, dtype);
         let builder = nodata.into_iter().fold(builder, SchemaBuilder::nodata);
         dice.pick(&layers)

@@ -10,6 +10,7 @@ use gridstone::{
 use ndarray::{Array3, ArrayD, IxDyn};
 
 use super::{compare, level};
+use crate::check::structure;
 
 fn hours(chunk: u32) -> Dimension {
     Dimension::regular(
@@ -29,11 +30,7 @@ fn space(chunk: u32) -> Dimension {
 }
 
 fn builder(dimensions: [Dimension; 2]) -> SchemaBuilder {
-    let structure = dimensions
-        .into_iter()
-        .fold(Structure::builder(), gridstone::StructureBuilder::dimension)
-        .build()
-        .unwrap();
+    let structure = structure(dimensions);
     Schema::builder(structure, DType::F32).aggregator(Aggregation::Count)
 }
 
@@ -216,13 +213,6 @@ fn a_grid_of_other_cells_is_refused_with_what_differs() {
         [Axis::new("time", 0.0, 1.0, 8).unit("days since 2020-01-01")],
     );
     let steps = Dimension::fixed("time", ["a", "b"]);
-    let structure = |dimensions: [Dimension; 2]| {
-        dimensions
-            .into_iter()
-            .fold(Structure::builder(), gridstone::StructureBuilder::dimension)
-            .build()
-            .unwrap()
-    };
     let cases: Vec<(SchemaBuilder, &[&str])> = vec![
         (
             Schema::builder(structure([hours(2), space(4)]), DType::F64),

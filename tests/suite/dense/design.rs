@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use gridstone::{
     Aggregation, Axis, Codec, DType, Depth, Dimension, Level, Polygon, Schema, SchemaBuilder,
-    Structure, StructureBuilder,
 };
 use serde::{Deserialize, Serialize};
 
 use super::model::Model;
 use super::region::Region;
 use super::space::{Space, Span};
-use crate::check::Dice;
+use crate::check::{self, Dice};
 
 /// Which values are put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -235,11 +234,7 @@ fn segments(dice: &mut Dice, unit: i64, levelled: usize) -> Vec<Span> {
 /// A grid of any kind.
 pub fn design(dice: &mut Dice) -> Design {
     let dimensions = dimensions(dice);
-    let structure = dimensions
-        .into_iter()
-        .fold(Structure::builder(), StructureBuilder::dimension)
-        .build()
-        .unwrap();
+    let structure = check::structure(dimensions);
     let dtype = dice.pick(&DType::ALL);
     let mut schema = cell_type(dice, Schema::builder(structure.clone(), dtype), dtype);
     schema = schema.codec(dice.pick(&[Codec::Fast, Codec::Small]));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
-use gridstone::federation::{Columns, Shards};
+use gridstone::federation::{Columns, Federation, FederationOptions, Shards};
 use gridstone::kv::Failure;
 use gridstone::{Aggregation, DType, ErrorKind, Freshness, Layer, Policy, Query, Schema, Window};
 use ndarray::{Array1, Array2};
@@ -24,15 +24,19 @@ fn halves(west: &str, east: &str) -> Shards {
         .shard("east", east, [Columns::new([0], [4])])
 }
 
+/// The grid in two shards.
+fn made(options: FederationOptions) -> Federation {
+    options
+        .create("top", "a", schema(), &halves("place/west", "place/east"))
+        .unwrap()
+}
+
 /// Each put that returned is there after the shard moved, twice, under it; so is what other
 /// processes read.
 #[test]
 fn no_put_that_returned_is_lost_by_a_move() {
     let engines = Engines::default();
-    let federation = engines
-        .options(Policy::Inline)
-        .create("top", "a", schema(), &halves("place/west", "place/east"))
-        .unwrap();
+    let federation = made(engines.options(Policy::Inline));
     let reader = engines
         .options(Policy::Inline)
         .read_only()
@@ -66,7 +70,7 @@ fn no_put_that_returned_is_lost_by_a_move() {
         .map(|info| info.shard.place().to_owned())
         .collect();
     assert_eq!(places, ["moved/again", "moved/east"]);
-    let count = |federation: &gridstone::federation::Federation| {
+    let count = |federation: &Federation| {
         let answer = federation.grid().unwrap().read(&Query::all()).unwrap();
         i64::try_from(answer.values().flatten().count()).unwrap()
     };
@@ -92,10 +96,7 @@ fn no_put_that_returned_is_lost_by_a_move() {
 #[test]
 fn a_move_that_fails_leaves_the_shard_where_it_was() {
     let engines = Engines::default();
-    let federation = engines
-        .options(Policy::Inline)
-        .create("top", "a", schema(), &halves("place/west", "place/east"))
-        .unwrap();
+    let federation = made(engines.options(Policy::Inline));
     let one = Array1::from_elem(1, 1.0_f32);
     federation.put(&Window::new([-101], [1]), &one).unwrap();
     let taken = federation.move_shard("west", "place/east").unwrap_err();
@@ -120,10 +121,7 @@ fn no_put_that_returned_is_lost_by_a_move_that_failed() {
         .flat_map(|failure| (0..24).map(move |call| (failure, call)))
     {
         let engines = Engines::default();
-        let federation = engines
-            .options(Policy::Inline)
-            .create("top", "a", schema(), &halves("place/west", "place/east"))
-            .unwrap();
+        let federation = made(engines.options(Policy::Inline));
         let one = Array1::from_elem(1, 1.0_f32);
         federation.put(&Window::new([-101], [1]), &one).unwrap();
         engines.of("top").fail_from(call, failure);
@@ -158,9 +156,7 @@ fn a_shard_that_moves_is_opened_by_who_moves_it() {
                 options.open_engine(engines.of(place))
             })
     };
-    let federation = options
-        .create("top", "a", schema(), &halves("place/west", "place/east"))
-        .unwrap();
+    let federation = made(options);
     let over = AtomicBool::new(false);
     let moved: Vec<_> = std::thread::scope(|scope| {
         let read = || {
@@ -216,9 +212,7 @@ fn a_shard_that_is_left_takes_no_puts() {
                 options.open_engine(engines.of(place))
             })
     };
-    let federation = options
-        .create("top", "a", schema(), &halves("place/west", "place/east"))
-        .unwrap();
+    let federation = made(options);
     federation.put(&Window::new([-101], [1]), &one).unwrap();
     // The move fails once the old store is left: it is taken for the shard again, by this process
     // at once.
@@ -239,7 +233,6 @@ fn a_shard_that_is_left_takes_no_puts() {
 #[cfg(feature = "rocksdb")]
 #[test]
 fn shards_in_directories_are_made_read_and_moved() {
-    use gridstone::federation::Federation;
     use gridstone::{Axis, Dimension};
 
     let directory = tempfile::tempdir().unwrap();

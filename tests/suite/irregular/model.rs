@@ -6,7 +6,7 @@ use std::sync::Arc;
 use gridstone::kv::Memory;
 use gridstone::{
     Aggregation, Axis, DType, Depth, Dimension, ErrorKind, Freshness, Grid, Layer, Level, Levels,
-    Moment, Overlap, Policy, Query, Schema, Structure, Window,
+    Moment, Overlap, Policy, Query, Schema, Window,
 };
 use proptest::prelude::*;
 
@@ -64,11 +64,7 @@ fn build(dice: &mut Dice) -> Schema {
         1 => vec![time, band, space],
         _ => vec![time, space],
     };
-    let structure = dimensions
-        .into_iter()
-        .fold(Structure::builder(), gridstone::StructureBuilder::dimension)
-        .build()
-        .unwrap();
+    let structure = check::structure(dimensions);
     let (dtype, nodata) = dice.pick(&[
         (DType::F32, None),
         (DType::F64, Some(-9.0)),

@@ -12,11 +12,11 @@ use gridstone::grid::Geometry;
 use gridstone::kv::Engine;
 use gridstone::{
     Aggregation, Answer, Array, Axis, DType, Dimension, ErrorKind, Extent, Freshness, Grid, Layer,
-    Levels, Moment, Overlap, Policy, Query, Resampling, Schema, Store, Structure, Window,
+    Levels, Moment, Overlap, Policy, Query, Resampling, Schema, Store, Window,
 };
 use ndarray::{ArrayD, IxDyn};
 
-use crate::check::{Dice, levels};
+use crate::check::{self, Dice, levels};
 
 /// A grid to be read in every way, and what may be done to it.
 pub struct Kind {
@@ -40,11 +40,7 @@ fn schema(
     nodata: Option<f64>,
     of: &[Aggregation],
 ) -> Schema {
-    let structure = dimensions
-        .into_iter()
-        .fold(Structure::builder(), gridstone::StructureBuilder::dimension)
-        .build()
-        .unwrap();
+    let structure = check::structure(dimensions);
     let schema = of.iter().cloned().fold(
         Schema::builder(structure, dtype),
         gridstone::SchemaBuilder::aggregator,
