@@ -268,9 +268,7 @@ fn place(dataset: &Dataset) -> Result<(Option<Affine>, Option<Skew>)> {
     let transform = dataset.geo_transform().ok();
     match transform {
         Some(transform) => {
-            let [_, _, row_to_x, _, column_to_y, _] = transform;
-            let turned = column_to_y != 0.0 || row_to_x != 0.0;
-            if turned && transform.iter().all(|number| number.is_finite()) {
+            if Affine::is_askew(transform) && transform.iter().all(|number| number.is_finite()) {
                 return Ok((None, Some(Skew::Turned(transform))));
             }
             Affine::from_gdal(transform).map(|affine| (Some(affine), None))

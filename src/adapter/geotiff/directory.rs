@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 pub(super) const LIST_BYTES_MAX: u64 = 16 << 20;
 
 /// Images in one file, at most.
-const DIRECTORIES_MAX: usize = 1 << 16;
+pub(super) const DIRECTORIES_MAX: usize = 1 << 16;
 
 /// The tags the adapter names.
 pub(super) mod tag {
@@ -36,6 +36,7 @@ pub(super) mod tag {
     pub(in super::super) const TILE_LENGTH: u16 = 323;
     pub(in super::super) const TILE_OFFSETS: u16 = 324;
     pub(in super::super) const TILE_BYTE_COUNTS: u16 = 325;
+    pub(in super::super) const SUB_DIRECTORIES: u16 = 330;
     pub(in super::super) const EXTRA_SAMPLES: u16 = 338;
     pub(in super::super) const SAMPLE_FORMAT: u16 = 339;
     pub(in super::super) const JPEG_TABLES: u16 = 347;
@@ -218,7 +219,7 @@ impl<R: Read + Seek> TiffBytes<R> {
 
     /// The directory at an offset. Entries of unknown types are skipped; of two with one tag the
     /// first counts.
-    fn directory(&mut self, at: u64) -> Result<Directory> {
+    pub(super) fn directory(&mut self, at: u64) -> Result<Directory> {
         let big = self.big;
         let (count_len, entry_len, field_len) = if big { (8, 20, 8) } else { (2, 12, 4) };
         let order = self.order;

@@ -51,21 +51,14 @@ pub struct Affine {
 
 impl Affine {
     /// From GDAL's six coefficients `[x, dx, 0, y, 0, dy]`; an
-    /// [`Invalid`](crate::ErrorKind::Invalid) error if they rotate, shear, are not finite or have a
-    /// step of 0.
+    /// [`Invalid`](crate::ErrorKind::Invalid) error if they rotate or
+    /// [shear](Self::is_askew), are not finite or have a step of 0.
     pub fn from_gdal(coefficients: [f64; 6]) -> Result<Self> {
-        let [x, dx, column_to_y, y, row_to_x, dy] = [
-            coefficients[0],
-            coefficients[1],
-            coefficients[4],
-            coefficients[3],
-            coefficients[2],
-            coefficients[5],
-        ];
+        let [x, dx, _, y, _, dy] = coefficients;
         if coefficients.iter().any(|value| !value.is_finite()) {
             return Err(unusable(coefficients));
         }
-        if column_to_y != 0.0 || row_to_x != 0.0 {
+        if Self::is_askew(coefficients) {
             return Err(Error::invalid(format!(
                 "the raster is rotated or sheared ({coefficients:?}); rewrite it north up with `gdalwarp FILE NORTHUP.tif`"
             ))
@@ -76,6 +69,14 @@ impl Affine {
         }
         let affine = Self { x, y, dx, dy };
         Ok(affine)
+    }
+
+    /// Whether GDAL's six coefficients turn or shear the cells: a row or a column moves the next
+    /// one aside by more than 1e-9 of a cell. Less is what rounding leaves, and over a million rows
+    /// a thousandth of a cell.
+    pub(crate) fn is_askew([_, dx, row_to_x, _, column_to_y, dy]: [f64; 6]) -> bool {
+        const ROUNDING: f64 = 1e-9;
+        row_to_x.abs() > ROUNDING * dx.abs() || column_to_y.abs() > ROUNDING * dy.abs()
     }
 
     /// GDAL's six coefficients `[x, dx, 0, y, 0, dy]`; the inverse of

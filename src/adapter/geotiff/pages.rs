@@ -2,7 +2,7 @@
 
 use std::io::{Read, Seek};
 
-use super::directory::{Directory, TiffBytes, tag};
+use super::directory::{DIRECTORIES_MAX, Directory, TiffBytes, tag};
 use super::layout::ImageLayout;
 use crate::array::DType;
 use crate::error::{Error, ErrorKind, Result};
@@ -14,6 +14,8 @@ pub(super) struct Pages {
     pub(super) mask: Option<ImageLayout>,
     /// How many images in full resolution there are beside the first.
     pub(super) further: usize,
+    /// Where the directories of images in full resolution are that stand within others.
+    pub(super) within: Vec<u64>,
     /// The overviews of the first image, in the order of the file. They are not looked into before
     /// they are asked for.
     pub(super) overviews: Vec<Overview>,
@@ -28,20 +30,18 @@ pub(super) struct Overview {
 }
 
 impl Pages {
-    /// Looks at the directories behind the first.
+    /// Looks at the directories behind the first, and at those within them all.
     pub(super) fn read<R: Read + Seek>(
         source: &mut TiffBytes<R>,
         directories: &[Directory],
         first: &ImageLayout,
     ) -> Result<Self> {
-        let mut pages = Self::default();
-        for directory in directories {
-            let kind = match source.unsigned_one(directory, tag::NEW_SUBFILE_TYPE)? {
-                Some(kind) => kind,
-                // The older tag counts from 1.
-                None => u64::from(source.unsigned_one(directory, tag::SUBFILE_TYPE)? == Some(2)),
-            };
-            let (reduced, mask) = (kind & 1 != 0, kind & 4 != 0);
+        let mut pages = Self {
+            within: within(source, directories)?,
+            ..Self::default()
+        };
+        for directory in directories.iter().skip(1) {
+            let [reduced, mask] = kind(source, directory)?;
             if mask && !reduced && pages.mask.is_none() {
                 let layout = ImageLayout::read(source, directory)?;
                 let fits = (layout.width, layout.height) == (first.width, first.height);
@@ -88,8 +88,8 @@ impl Pages {
     }
 
     /// What is to be said of images that are not read.
-    pub(super) fn note(&self) -> Option<String> {
-        (self.further > 0).then(|| {
+    pub(super) fn notes(&self) -> impl Iterator<Item = String> {
+        let beside = (self.further > 0).then(|| {
             let others = match self.further {
                 1 => "the other one is not".to_owned(),
                 many => format!("the other {many} are not"),
@@ -98,6 +98,55 @@ impl Pages {
                 "the file has {} images, and the first is read; {others}: make a file of each with `gdal_translate GTIFF_DIR:N:FILE IMAGE.tif`, where N counts from 1",
                 self.further + 1
             )
-        })
+        });
+        let within = self.within.first().map(|at| {
+            let images = match self.within.len() {
+                1 => "an image in full resolution, which is".to_owned(),
+                many => format!("{many} images in full resolution, which are"),
+            };
+            format!(
+                "within its directories (SubIFDs) the file has {images} not read; make a file of the first of them with `gdal_translate GTIFF_DIR:off:{at}:FILE IMAGE.tif`"
+            )
+        });
+        beside.into_iter().chain(within)
     }
+}
+
+/// Whether the image of a directory is one in less resolution, and whether it is a mask.
+fn kind<R: Read + Seek>(source: &mut TiffBytes<R>, directory: &Directory) -> Result<[bool; 2]> {
+    let kind = match source.unsigned_one(directory, tag::NEW_SUBFILE_TYPE)? {
+        Some(kind) => kind,
+        // The older tag counts from 1.
+        None => u64::from(source.unsigned_one(directory, tag::SUBFILE_TYPE)? == Some(2)),
+    };
+    Ok([kind & 1 != 0, kind & 4 != 0])
+}
+
+/// Where the images in full resolution are that stand within directories. What cannot be read there
+/// is no image.
+fn within<R: Read + Seek>(
+    source: &mut TiffBytes<R>,
+    directories: &[Directory],
+) -> Result<Vec<u64>> {
+    let mut found = Vec::new();
+    for directory in directories {
+        let listed = match source.unsigned_list(directory, tag::SUB_DIRECTORIES) {
+            Err(error) if *error.kind() == ErrorKind::Invalid => Vec::new(),
+            listed => listed?,
+        };
+        for at in listed.into_iter().take(DIRECTORIES_MAX) {
+            let is_full = |source: &mut TiffBytes<R>| {
+                let directory = source.directory(at)?;
+                let is_image = directory.get(tag::WIDTH).is_some();
+                Ok(is_image && kind(source, &directory)? == [false, false])
+            };
+            match is_full(source) {
+                Ok(true) => found.push(at),
+                Ok(false) => {}
+                Err(error) if Error::kind(&error) == &ErrorKind::Invalid => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(found)
 }

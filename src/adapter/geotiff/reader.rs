@@ -306,15 +306,15 @@ impl<R: Read + Seek> GeoTiff<R> {
     /// Reads the header of a file that is open, or held in memory.
     pub fn from_reader(reader: R) -> Result<Self> {
         let (mut source, directories, whole) = TiffBytes::open(reader)?;
-        let Some((directory, further)) = directories.split_first() else {
+        let Some(directory) = directories.first() else {
             return Err(Error::invalid("the TIFF has no image"));
         };
         let layout = ImageLayout::read(&mut source, directory)?;
         let keys = GeoKeys::read(&mut source, directory)?;
-        let pages = Pages::read(&mut source, further, &layout)?;
+        let pages = Pages::read(&mut source, &directories, &layout)?;
         let crs = keys.system()?;
         let mut notes = keys.notes(crs.as_deref());
-        notes.extend(pages.note());
+        notes.extend(pages.notes());
         let orientation = source.unsigned_one(directory, tag::ORIENTATION)?;
         if let Some(other) = orientation.filter(|orientation| *orientation != 1) {
             notes.push(format!(

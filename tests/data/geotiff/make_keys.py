@@ -45,6 +45,19 @@ def main(directory):
 """
     write("spread-out", *PLACE, keys(*projected), (42112, "s", len(document) + 1, document, True))
 
+    def placed(shear):
+        matrix = (10.0, shear, 0.0, 5e5, 0.0, -10.0, 0.0, 5e6, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
+        return (34264, "d", 16, matrix, True)
+
+    write("hardly-sheared", placed(1e-11), keys(*projected))
+    write("sheared", placed(1e-7), keys(*projected))
+    cells = np.arange(6, dtype="u1").reshape(2, 3)
+    with tifffile.TiffWriter(os.path.join(directory, "within.tif")) as tif:
+        plain = {"metadata": None, "software": False}
+        tif.write(cells, subifds=2, extratags=[*PLACE, keys(*projected)], **plain)
+        tif.write(cells + 100, **plain)
+        tif.write(cells[::2, ::2], subfiletype=1, **plain)
+
 
 if __name__ == "__main__":
     main(sys.argv[1])

@@ -209,6 +209,33 @@ fn what_keys_say_beside_a_code_is_noted_if_it_is_not_so() {
     }
 }
 
+/// Whole images that stand within a directory are not lost in silence; those in less resolution
+/// are overviews.
+#[test]
+fn images_within_a_directory_are_named() {
+    let tiff = open("keys/within");
+    let said = tiff.header().notes.join("\n");
+    let at = said
+        .split("GTIFF_DIR:off:")
+        .nth(1)
+        .and_then(|rest| rest.split(':').next());
+    let at: u64 = at.unwrap_or_default().parse().expect("an offset");
+    assert!(
+        at > 0 && said.contains("an image in full resolution"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_shear_that_rounding_left_is_none() {
+    let affine = open("keys/hardly-sheared").header().affine;
+    let of = |affine: Affine| affine.to_gdal();
+    assert_eq!(affine.map(of), Some([5e5, 10.0, 0.0, 5e6, 0.0, -10.0]));
+    let path = data().join("keys/sheared.tif");
+    let why = story(&GeoTiff::open(path).expect_err("it is sheared"));
+    assert!(why.contains("rotated or sheared"), "{why}");
+}
+
 /// As GDAL reads them: whatever blanks there are, but neither comments nor items within items.
 #[test]
 fn metadata_are_read_as_xml() {
