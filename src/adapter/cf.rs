@@ -4,6 +4,20 @@ use crate::crs;
 use crate::grid::Structure;
 use crate::kernel::Aggregation;
 
+/// What is kept of the coordinates of labels, or of a single value, beside their numbers.
+pub(super) const MEASURES: [&str; 3] = ["units", "standard_name", "positive"];
+
+/// The attribute of a grid that keeps one of [`MEASURES`].
+pub(super) fn measure(coordinate: &str, what: &str) -> String {
+    format!("{coordinate}_{what}")
+}
+
+/// The coordinate of which an attribute of a grid keeps one of [`MEASURES`].
+pub(super) fn measured(attribute: &str) -> Option<&str> {
+    let of = |what: &&str| attribute.strip_suffix(*what)?.strip_suffix('_');
+    MEASURES.iter().find_map(of)
+}
+
 /// What the two axes of a plane are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PlaneSide {

@@ -19,13 +19,27 @@ pub(super) fn timestamp(text: &str, calendar: Calendar) -> Result<Timestamp> {
         Some(rest) => (-1, rest),
         None => (1, date.strip_prefix('+').unwrap_or(date)),
     };
-    let fields: Vec<i64> = digits
-        .split('-')
-        .map(|field| number(field, 6))
+    let parts: Vec<&str> = digits.split('-').collect();
+    // Of two numbers the second is a day of the year if it has three digits.
+    let is_ordinal = matches!(parts[..], [_, day] if day.len() == 3);
+    let most = |at: usize| match at {
+        0 => 6,
+        _ if is_ordinal => 3,
+        _ => 2,
+    };
+    let fields = parts.iter().enumerate();
+    let fields: Vec<i64> = fields
+        .map(|(at, field)| number(field, most(at)))
         .collect::<Option<_>>()
         .ok_or_else(strange)?;
     let (year, month, day) = match fields[..] {
         [year, month, day] => (sign * year, month, day),
+        [year, day] if is_ordinal => {
+            let date = of_year(calendar, sign * year, day).ok_or_else(strange)?;
+            return date
+                .after(time_of_day(time).ok_or_else(strange)?)
+                .ok_or_else(strange);
+        }
         [year, month] if time.is_empty() => (sign * year, month, 1),
         _ => return Err(strange()),
     };
@@ -41,6 +55,13 @@ pub(super) fn timestamp(text: &str, calendar: Calendar) -> Result<Timestamp> {
         )))
     })?;
     midnight.after(nanoseconds).ok_or_else(strange)
+}
+
+/// Midnight of a day of a year, counted from 1.
+fn of_year(calendar: Calendar, year: i64, day: i64) -> Option<Timestamp> {
+    let first = Timestamp::from_date(calendar, (year, 1, 1))?;
+    let date = first.after(i128::from(day - 1) * DAY)?;
+    (day >= 1 && date.date().0 == year).then_some(date)
 }
 
 /// A number of at most so many digits.

@@ -61,7 +61,7 @@ pub(super) async fn of_features(
 
 fn of_grid(grid: &Grid, params: &Params, value: &Value) -> Result<Value, Problem> {
     let plane = Plane::of(grid)?;
-    let named = system(value);
+    let named = system(value)?;
     let into = Into::new(grid, params.get("crs").or(named.as_deref()))?;
     let mut features = outlines(value)?;
     if features.is_empty() || features.len() > FEATURES_MAX {

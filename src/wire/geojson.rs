@@ -16,6 +16,27 @@ pub struct Outline {
     pub parts: Vec<Vec<Ring>>,
 }
 
+/// What a text says: one object, or several that follow each other (GeoJSONSeq, RFC 8142), which
+/// are the features of a collection. A byte order mark in front is passed over.
+///
+/// # Errors
+///
+/// [`Invalid`](crate::ErrorKind::Invalid) if it is no JSON.
+pub fn parse(text: &str) -> Result<Value> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    // RFC 8142 has a record separator in front of each.
+    let text = text.replace('\u{1e}', "\n");
+    let values = serde_json::Deserializer::from_str(&text).into_iter::<Value>();
+    let mut values: Vec<Value> = values
+        .collect::<Result<_, _>>()
+        .map_err(|cause| Error::invalid("it is not JSON").because(cause))?;
+    match values.len() {
+        0 => Err(Error::invalid("it is empty, and no JSON")),
+        1 => Ok(values.remove(0)),
+        _ => Ok(serde_json::json!({ "type": "FeatureCollection", "features": values })),
+    }
+}
+
 /// The features of a text, in their order; a geometry alone is one.
 ///
 /// # Errors
@@ -41,10 +62,38 @@ pub fn outlines(value: &Value) -> Result<Vec<Outline>> {
     all.iter().enumerate().map(outline).collect()
 }
 
-/// The system that a text names, as GeoJSON did before RFC 7946.
-pub fn system(value: &Value) -> Option<String> {
-    let named = value.pointer("/crs/properties/name");
-    named.and_then(Value::as_str).map(code_of)
+/// The system that a text names, or what is in it, as GeoJSON did before RFC 7946.
+///
+/// # Errors
+///
+/// [`Invalid`](crate::ErrorKind::Invalid) if it names several, or one by a link.
+pub fn system(value: &Value) -> Result<Option<String>> {
+    let mut named: Option<String> = None;
+    let mut left = vec![value];
+    while let Some(object) = left.pop() {
+        match object.get("crs") {
+            None | Some(Value::Null) => {}
+            Some(crs) => {
+                let name = crs.pointer("/properties/name").and_then(Value::as_str);
+                let name = name.map(code_of).ok_or_else(|| {
+                    Error::invalid(format!(
+                        "its coordinates are of a system that is not named: {crs}; `ogr2ogr -f GeoJSON -t_srs EPSG:4326 FITTING.geojson FILE` makes a file of longitudes and latitudes"
+                    ))
+                })?;
+                if let Some(other) = named.as_ref().filter(|other| **other != name) {
+                    return Err(Error::invalid(format!(
+                        "its coordinates are of several systems, {other} and {name}; give a file of each"
+                    )));
+                }
+                named = Some(name);
+            }
+        }
+        left.extend(object.get("geometry"));
+        let lists =
+            ["features", "geometries"].map(|name| object.get(name).and_then(Value::as_array));
+        left.extend(lists.into_iter().flatten().flatten());
+    }
+    Ok(named)
 }
 
 /// `EPSG:n` of a name like `urn:ogc:def:crs:EPSG::32632` or
@@ -195,6 +244,52 @@ mod tests {
         let mut parts = Vec::new();
         collect(value, "", &mut parts)?;
         polygon(parts, ["x", "y"])
+    }
+
+    #[test]
+    fn a_system_is_found_wherever_it_is_named() {
+        let crs = |name: &str| json!({ "type": "name", "properties": { "name": name } });
+        let polygon =
+            |crs: Value| json!({ "type": "Polygon", "crs": crs, "coordinates": [square(0.0)] });
+        let inside = polygon(crs("urn:ogc:def:crs:EPSG::3857"));
+        let feature = json!({ "type": "Feature", "properties": {}, "geometry": inside });
+        let collection =
+            |features: Value| json!({ "type": "FeatureCollection", "features": features });
+        let geometries = json!({ "type": "GeometryCollection", "geometries": [inside] });
+        for value in [
+            &inside,
+            &feature,
+            &collection(json!([feature])),
+            &geometries,
+        ] {
+            let found = system(value).expect("one system");
+            assert_eq!(found.as_deref(), Some("EPSG:3857"), "{value}");
+        }
+        assert_eq!(system(&polygon(Value::Null)).expect("none"), None);
+        let other = json!({ "type": "Feature", "crs": crs("EPSG:4326"), "geometry": null });
+        system(&collection(json!([feature, other]))).expect_err("two systems");
+        let link = json!({ "type": "link", "properties": { "href": "http://x/3857" } });
+        let why = system(&polygon(link)).expect_err("a link").to_string();
+        assert!(
+            why.contains("http://x/3857") && why.contains("ogr2ogr"),
+            "{why}"
+        );
+    }
+
+    #[test]
+    fn objects_that_follow_each_other_are_features() {
+        let one = json!({ "type": "Polygon", "coordinates": [square(0.0)] });
+        let count = |text: &str| {
+            outlines(&parse(text).expect("JSON"))
+                .expect("polygons")
+                .len()
+        };
+        assert_eq!(count(&format!("\u{feff}{one}")), 1);
+        assert_eq!(count(&format!("{one}\n{one}\n")), 2);
+        assert_eq!(count(&format!("\u{1e}{one}\n\u{1e}{one}\n")), 2);
+        for wrong in ["", "no", "{} no"] {
+            parse(wrong).expect_err(wrong);
+        }
     }
 
     #[test]

@@ -47,7 +47,7 @@ impl Coding {
 pub(super) enum SampleBits {
     /// As the cell is.
     Whole,
-    /// As an unsigned integer of so many bits, one after the other; rows begin at whole bytes.
+    /// As an integer of so many bits, one after the other; rows begin at whole bytes.
     Bits(u64),
     /// As a float of 16 bits.
     Half,
@@ -83,7 +83,12 @@ pub(super) fn decode(
             .zip(bytes.chunks_exact_mut(row_cells * size))
         {
             match coding.bits {
-                SampleBits::Bits(bits) => unpack_bits_row(row, bits, &mut values),
+                SampleBits::Bits(bits) => {
+                    unpack_bits_row(row, bits, &mut values);
+                    if dtype.is_signed() {
+                        extend_signs(bits, &mut values);
+                    }
+                }
                 _ => unpack_halves(row, coding.order, &mut values),
             }
             block::store(dtype, &values, cells);
@@ -131,6 +136,13 @@ fn unpack_bits_row(row: &[u8], bits: u64, values: &mut [f64]) {
         // At most 31 bits, which a double has exactly.
         *to = value as f64;
     }
+}
+
+/// Makes signed integers of unsigned ones of some bits, below 64: the highest bit is the sign.
+fn extend_signs(bits: u64, values: &mut [f64]) {
+    let beyond = (1_u64 << bits) as f64;
+    let negative = values.iter_mut().filter(|value| **value >= beyond / 2.0);
+    negative.for_each(|value| *value -= beyond);
 }
 
 fn unpack_halves(row: &[u8], order: ByteOrder, values: &mut [f64]) {

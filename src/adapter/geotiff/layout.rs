@@ -215,7 +215,7 @@ impl ImageLayout {
         }
         if byte_counts.is_none() && compression != Compression::None {
             return Err(Error::invalid(
-                "the TIFF does not say how long its compressed blocks are",
+                "the TIFF does not say how long its compressed blocks are; rewrite it with `gdal_translate -co COMPRESS=DEFLATE FILE CONVERTED.tif`, which takes each to end where the next begins",
             ));
         }
         let codec = PictureCodec::read(source, directory, compression, samples)?;
@@ -397,7 +397,7 @@ fn cells<R: Read + Seek>(
     let format = formats.first().copied().unwrap_or(1);
     if bits.iter().any(|other| *other != bit) || formats.iter().any(|other| *other != format) {
         return Err(Error::invalid(
-            "the bands of the TIFF are of different types; split them with `gdal_translate -b N FILE BAND.tif`",
+            "the bands of the TIFF are of different types, which neither libtiff nor GDAL reads either; have each written to a file of its own",
         ));
     }
     // Format 4 is "undefined", which readers take for unsigned.
@@ -418,19 +418,32 @@ fn cells<R: Read + Seek>(
         (1, bits @ 1..=7) => (DType::U8, SampleBits::Bits(bits)),
         (1, bits @ 9..=15) => (DType::U16, SampleBits::Bits(bits)),
         (1, bits @ 17..=31) => (DType::U32, SampleBits::Bits(bits)),
+        (2, bits @ 2..=7) => (DType::I8, SampleBits::Bits(bits)),
+        (2, bits @ 9..=15) => (DType::I16, SampleBits::Bits(bits)),
+        (2, bits @ 17..=31) => (DType::I32, SampleBits::Bits(bits)),
+        (5 | 6, _) => {
+            return Err(Error::invalid(format!(
+                "the cells of the TIFF are complex numbers of {bit} bits; take a part of them with `gdal_translate DERIVED_SUBDATASET:REAL:FILE PART.tif`, or `IMAG`, `AMPLITUDE`, `PHASE` in place of `REAL`"
+            )));
+        }
         _ => {
-            let (name, fitting) = match format {
-                1 => ("unsigned integers", "UInt32"),
-                2 => ("signed integers", "Int32"),
-                3 => ("floats", "Float32"),
-                5 | 6 => ("complex numbers", "Float64"),
-                _ => ("values of an unknown format", "Float64"),
+            let (name, remedy) = match format {
+                1 => ("unsigned integers", converted("UInt32")),
+                // GDAL takes them for unsigned.
+                2 => ("signed integers", DECODED.to_owned()),
+                3 => ("floats", converted("Float32")),
+                _ => ("values of an unknown format", converted("Float64")),
             };
             return Err(Error::invalid(format!(
-                "the cells of the TIFF are {name} of {bit} bits, which is no cell type; convert them with `gdal_translate -ot {fitting} FILE CONVERTED.tif`"
+                "the cells of the TIFF are {name} of {bit} bits, which is no cell type; convert them with {remedy}"
             )));
         }
     })
+}
+
+/// The command that writes cells of a type of GDAL's.
+fn converted(kind: &str) -> String {
+    format!("`gdal_translate -ot {kind} FILE CONVERTED.tif`")
 }
 
 fn refuse_rare<R: Read + Seek>(

@@ -6,6 +6,7 @@ use std::fs::Metadata;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use super::Beyond;
 use super::georef::Affine;
 use super::nodata::{self, attribute, unescape};
 use super::reader::{GeoTiff, Header};
@@ -20,11 +21,14 @@ const TEXT_BYTES_MAX: u64 = 16 << 20;
 /// file itself, since that is where programs put what they were told later; a world file and `.prj`
 /// come last.
 pub(super) fn complete(header: &mut Header, path: &Path) -> Result<()> {
+    let mut points = None;
     if let Some((from, text)) = read_first(&[behind(path, ".aux.xml")])? {
         let text = nodata::without_comments(&text);
         if text.contains("</PAMDataset>") {
             aux(header, &text)
                 .map_err(|cause| cause.within(format!("`{}` cannot be used", from.display())))?;
+            let has = |name: &str| element(&text, name).is_some();
+            points = Some(from).filter(|_| has("GCPList") || has("GeodataXform"));
         } else if !text.contains("<PAMDataset/>") {
             header.notes.push(format!(
                 "`{}` is not what GDAL or ArcGIS writes, or is cut off, and is not read",
@@ -40,6 +44,9 @@ pub(super) fn complete(header: &mut Header, path: &Path) -> Result<()> {
                 .map_err(|cause| cause.within(format!("`{}` cannot be used", from.display())))?,
         );
     }
+    if header.affine.is_none() {
+        refuse_otherwise_placed(path, points)?;
+    }
     if header
         .crs
         .as_deref()
@@ -49,6 +56,47 @@ pub(super) fn complete(header: &mut Header, path: &Path) -> Result<()> {
         projection(header, &from, &text);
     }
     Ok(())
+}
+
+/// Refuses a file whose place stands beside it in a way that is not read: in `points` of GDAL's or
+/// ArcGIS's, in MapInfo's `.tab`, or as rational polynomials.
+fn refuse_otherwise_placed(path: &Path, points: Option<PathBuf>) -> Result<()> {
+    let first = |paths: Vec<PathBuf>| -> Result<Option<PathBuf>> {
+        for path in paths {
+            if found(&path)?.is_some() {
+                return Ok(Some(path));
+            }
+        }
+        Ok(None)
+    };
+    let stem = |end: &str| {
+        let mut name = path.file_stem().unwrap_or_default().to_owned();
+        name.push(end);
+        path.with_file_name(name)
+    };
+    let polynomials = [
+        spelled(path, "rpb"),
+        ["_RPC.TXT", "_rpc.txt"].map(stem).to_vec(),
+    ]
+    .concat();
+    let (from, how, remedy) = if let Some(from) = points {
+        (from, "ground control points", "gdalwarp FILE PLACED.tif")
+    } else if let Some(from) = first(spelled(path, "tab"))? {
+        (from, "what MapInfo keeps", "gdal_translate FILE PLACED.tif")
+    } else if let Some(from) = first(polynomials)? {
+        (
+            from,
+            "rational polynomials (RPC)",
+            "gdalwarp -rpc FILE PLACED.tif",
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Error::invalid(format!(
+        "the TIFF is placed by {how} in `{}`, which is not read; rewrite it with `{remedy}`, or take that file away",
+        from.display()
+    ))
+    .about(Beyond::Place))
 }
 
 /// The mask of a file, `NAME.tif.msk`.

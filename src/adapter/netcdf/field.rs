@@ -406,13 +406,26 @@ fn roles(header: &Header, variable: &Variable, time: Option<usize>) -> Result<Ro
             role(header, variable, axis)
         }
     });
-    let known: Vec<Option<AxisRole>> = known.collect::<Result<_>>()?;
+    let mut known: Vec<Option<AxisRole>> = known.collect::<Result<_>>()?;
+    // What a coordinate says of an axis comes before what another is called.
+    for wanted in [AxisRole::Y, AxisRole::X] {
+        let is_told = |axis: usize| {
+            known[axis] == Some(wanted) && coordinate(header, variable, axis).is_some()
+        };
+        let told: Vec<bool> = (0..known.len()).map(is_told).collect();
+        if told.contains(&true) {
+            let others = known.iter_mut().zip(told).filter(|(_, told)| !told);
+            others
+                .filter(|(role, _)| **role == Some(wanted))
+                .for_each(|(role, _)| *role = Some(AxisRole::Other));
+        }
+    }
     let only = |wanted: AxisRole| -> Result<Option<usize>> {
         let mut found = (0..known.len()).filter(|axis| known[*axis] == Some(wanted));
         let first = found.next();
         match (first, found.next()) {
             (Some(a), Some(b)) => Err(refused(format!(
-                "both `{}` and `{}` are {wanted:?} axes",
+                "both `{0}` and `{1}` are {wanted:?} axes; take from one of them what makes it one, as with `ncatted -a axis,{0},d,, -a standard_name,{0},d,, -a units,{0},d,, FILE`, or name it otherwise, as with `ncrename -d {0},kind FILE`",
                 names[a], names[b]
             ))),
             _ => Ok(first),

@@ -18,7 +18,7 @@ use netcdf_reader::classic::ClassicFile;
 use netcdf_reader::{NcFile, NcSliceInfo, NcSliceInfoElem};
 
 use super::header::{Header, Variable};
-use super::word::NativeWord;
+use super::word::{NativeWord, Precision};
 use crate::adapter::source::Fingerprint;
 use crate::array::{Array, Cells, DType, c_order, with_dtype};
 use crate::error::{Error, Result};
@@ -379,16 +379,22 @@ fn words(dataset: &Dataset, dtype: DType, selection: &SliceInfo) -> netcdf_reade
         };
         Ok(c_order(words).into_iter().map(|word| word.0).collect())
     }
+    let number = Precision::of(&dataset.raw_datatype()?)?;
+    macro_rules! integers {
+        ($word:ty as $type:ty) => {
+            Cells::from(number.of_each(cast_vec::<_, $type>(of::<$word>(dataset, selection)?)))
+        };
+    }
     Ok(match dtype {
-        DType::U8 => Cells::from(of::<u8>(dataset, selection)?),
-        DType::I8 => Cells::from(cast_vec::<_, i8>(of::<u8>(dataset, selection)?)),
-        DType::U16 => Cells::from(of::<u16>(dataset, selection)?),
-        DType::I16 => Cells::from(cast_vec::<_, i16>(of::<u16>(dataset, selection)?)),
-        DType::U32 => Cells::from(of::<u32>(dataset, selection)?),
-        DType::I32 => Cells::from(cast_vec::<_, i32>(of::<u32>(dataset, selection)?)),
+        DType::U8 => integers!(u8 as u8),
+        DType::I8 => integers!(u8 as i8),
+        DType::U16 => integers!(u16 as u16),
+        DType::I16 => integers!(u16 as i16),
+        DType::U32 => integers!(u32 as u32),
+        DType::I32 => integers!(u32 as i32),
+        DType::U64 => integers!(u64 as u64),
+        DType::I64 => integers!(u64 as i64),
         DType::F32 => Cells::from(cast_vec::<_, f32>(of::<u32>(dataset, selection)?)),
-        DType::U64 => Cells::from(of::<u64>(dataset, selection)?),
-        DType::I64 => Cells::from(cast_vec::<_, i64>(of::<u64>(dataset, selection)?)),
         DType::F64 => Cells::from(cast_vec::<_, f64>(of::<u64>(dataset, selection)?)),
     })
 }
@@ -473,7 +479,7 @@ fn refused(cause: netcdf_reader::Error) -> Error {
             Error::unavailable("the file cannot be read")
         }
         _ => Error::invalid(
-            "the file is damaged, or of a kind that is not read; `nccopy -k cdf5 FILE CLASSIC.nc` makes a classic file of what it can read",
+            "the file is damaged, or of a kind that is not read; `nccopy -k cdf5 FILE CLASSIC.nc` makes a classic file of what it can read, with `-V VARIABLE,COORDINATE,..` of some of it; where a filter is unknown to it too, write the file with `zlib`",
         ),
     };
     // As text: the libraries' errors tell their causes themselves.

@@ -11,16 +11,26 @@ use netcdf_reader::{
 use crate::array::{Cell, Cells, DType, with_cells};
 
 /// A named length.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Dimension {
     /// The name.
     pub name: String,
     /// How many cells there are along it.
     pub len: u64,
-    /// Whether the file can grow along it.
+    /// Whether the variable can grow along it.
     pub unlimited: bool,
 }
+
+/// One dimension is one of a name and a length. That a variable can grow along it says nothing of
+/// another one along it: HDF5 tells it of each.
+impl PartialEq for Dimension {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.name, self.len) == (&other.name, other.len)
+    }
+}
+
+impl Eq for Dimension {}
 
 /// What an attribute holds.
 #[derive(Clone, Debug, PartialEq)]

@@ -11,7 +11,9 @@ use super::labels::{self, Labels};
 use super::space::Degrees;
 use super::stored::Stored;
 use super::timing::{self, Timing};
+use crate::adapter::cf;
 use crate::adapter::unit::Conversion;
+use crate::calendar::{Calendar, Timestamp};
 use crate::crs;
 use crate::error::{Error, Result};
 use crate::grid::{Schema, SchemaBuilder};
@@ -26,7 +28,7 @@ const KEPT: [&str; 4] = [
     "flag_meanings",
 ];
 /// The longest text that is kept.
-const TEXT_MAX: usize = 1_024;
+pub(super) const TEXT_MAX: usize = 1_024;
 
 /// What the values of a variable are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,8 +37,9 @@ pub(super) struct Identity {
     pub(super) attributes: BTreeMap<String, String>,
     /// Coordinates of a single value, beside time, rows and columns: `height` is `2 m`.
     pub(super) singles: BTreeMap<String, String>,
-    /// The dimension that has labels, and what these are numbers of.
-    labels: Option<(String, String)>,
+    /// What the numbers of labels and of such coordinates are, by the name of the attribute that
+    /// keeps it: `height_units` of labels are `m`, `depth_positive` is `down`.
+    measures: BTreeMap<String, String>,
     /// Where rows and columns lie that are kept on index axes. See [`corners`].
     pub(super) corners: BTreeMap<String, String>,
     /// The time coordinate, if it was asked for.
@@ -81,7 +84,7 @@ impl Identity {
             .iter()
             .filter(|dimension| dimension.len == 1)
             .map(|dimension| dimension.name.as_str());
-        let (mut singles, mut told) = (BTreeMap::new(), None);
+        let (mut singles, mut measures, mut told) = (BTreeMap::new(), BTreeMap::new(), None);
         let mut notes: Vec<String> = Vec::new();
         for coordinate in listed
             .chain(short)
@@ -111,9 +114,17 @@ impl Identity {
             if timing::is_timely(coordinate) && (valid.is_some() || !timing::is_lead(coordinate)) {
                 continue;
             }
+            let is_text = coordinate.letters || coordinate.words;
+            let is_date = |text: &str| {
+                let is_read = || Timestamp::read(text, Calendar::default()).is_ok();
+                is_text && timing.is_some() && text.len() >= 8 && is_read()
+            };
             match single(file, coordinate)? {
+                // A time beside the times.
+                Some(Ok(text)) if is_date(&text) => {}
                 Some(Ok(value)) => {
                     singles.insert(coordinate.name.clone(), value);
+                    measures.extend(labels::directed(&coordinate.name, coordinate));
                 }
                 Some(Err(note)) if !notes.contains(&note) => notes.push(note),
                 _ => {}
@@ -124,7 +135,7 @@ impl Identity {
             unit: text("units"),
             attributes,
             singles,
-            labels: None,
+            measures,
             corners: BTreeMap::new(),
             time: choice.time.clone(),
             notes,
@@ -132,9 +143,10 @@ impl Identity {
     }
 
     /// The same of a variable with an axis of labels.
-    pub(super) fn labelled(self, band: Option<&Labels>) -> Self {
-        let labels = band.and_then(|band| Some((band.name.clone(), band.unit.clone()?)));
-        Self { labels, ..self }
+    pub(super) fn labelled(mut self, band: Option<&Labels>) -> Self {
+        self.measures
+            .extend(band.into_iter().flat_map(|band| band.measures.clone()));
+        self
     }
 
     /// What a grid made after the variable remembers of it.
@@ -144,16 +156,12 @@ impl Identity {
             .iter()
             .fold(schema.variable(name), |schema, unit| schema.unit(unit));
         let time = self.time.iter().map(|time| (TIME.to_owned(), time.clone()));
-        let labels = self
-            .labels
-            .iter()
-            .map(|(name, unit)| (unit_of(name), unit.clone()));
         let all = self
             .attributes
             .clone()
             .into_iter()
             .chain(self.singles.clone())
-            .chain(labels)
+            .chain(self.measures.clone())
             .chain(self.corners.clone())
             .chain(time);
         all.fold(schema, |schema, (name, value)| {
@@ -217,26 +225,28 @@ impl Field {
         (known != own).then_some((known.as_str(), own.as_str()))
     }
 
-    /// Refuses labels that are numbers of something else than those of a grid.
+    /// Refuses labels, or a single value, that are numbers of something else than those of a grid,
+    /// or go the other way.
     fn check_labels(&self, schema: &Schema) -> Result<()> {
         let single = |(name, value): (&String, &String)| {
-            Some((name.clone(), value.split_once(' ')?.1.to_owned()))
+            let (_, unit) = value.split_once(' ')?;
+            Some((cf::measure(name, "units"), unit.to_owned()))
         };
-        let mut all = self
-            .identity
-            .labels
-            .iter()
-            .cloned()
-            .chain(self.identity.singles.iter().filter_map(single));
-        let differs = |(name, unit): &(String, String)| {
-            let known = schema.attributes().get(&unit_of(name))?;
-            (Conversion::between(unit, known) != Some(Conversion::NONE))
-                .then(|| (name.clone(), unit.clone(), known.clone()))
+        let measures = self.identity.measures.clone().into_iter();
+        let mut all = measures.chain(self.identity.singles.iter().filter_map(single));
+        let differs = |(name, own): (String, String)| {
+            let known = schema.attributes().get(&name)?;
+            let is_same = if name.ends_with("_units") {
+                Conversion::between(&own, known) == Some(Conversion::NONE)
+            } else {
+                own == *known
+            };
+            (!is_same).then(|| (name, own, known.clone()))
         };
-        match all.find_map(|labels| differs(&labels)) {
+        match all.find_map(differs) {
             None => Ok(()),
-            Some((name, unit, known)) => Err(Error::invalid(format!(
-                "the file's `{name}` is in {unit}, the grid's in {known}; make a grid for it with `gridstone create STORE NAME --like FILE`"
+            Some((name, own, known)) => Err(Error::invalid(format!(
+                "the file's `{name}` is {own}, the grid's {known}; make a grid for it with `gridstone create STORE NAME --like FILE`"
             ))),
         }
     }
@@ -257,6 +267,10 @@ impl Field {
                 "the grid has no coordinate reference system, so the file's, {}, is not kept",
                 crs::shown(crs)
             )
+        });
+        let bounds = self.times.as_ref().and_then(|times| times.bounds.as_ref());
+        let bounds = bounds.filter(|_| schema.structure().irregular().is_some()).map(|_| {
+            "its times have bounds, from when to when its values go: the grid keeps events at their times, and no bounds".to_owned()
         });
         let methods = self.other("cell_methods", schema);
         let methods = methods.map(|(known, own)| {
@@ -284,13 +298,9 @@ impl Field {
             .chain(unkept)
             .chain(methods)
             .chain(elsewhere)
+            .chain(bounds)
             .collect()
     }
-}
-
-/// The attribute of a grid that says what the labels of a dimension are numbers of.
-fn unit_of(labels: &str) -> String {
-    format!("{labels}_units")
 }
 
 /// What is told where forecasts of several runs may have one time.
@@ -317,15 +327,35 @@ fn is_plane(coordinate: &Variable) -> bool {
         || Degrees::of(units).is_some_and(|direction| direction != Degrees::Plain)
 }
 
-/// The single number of a coordinate with its unit, or what is told if it is missing; `None` if it
-/// has several, or is none.
+/// The single number of a coordinate with its unit, or its single text, or what is told if it is
+/// missing or too long to be kept; `None` if it has several, or is neither.
 fn single(file: &NetCdf, coordinate: &Variable) -> Result<Option<Result<String, String>>> {
+    let letters = usize::from(coordinate.letters);
     let cells: u64 = coordinate
         .dimensions
         .iter()
+        .rev()
+        .skip(letters)
         .map(|dimension| dimension.len)
         .fold(1, u64::saturating_mul);
-    if coordinate.dtype.is_some() && cells == 1 {
+    if cells != 1 {
+        return Ok(None);
+    }
+    if coordinate.letters || coordinate.words {
+        let texts = file.texts(&coordinate.name)?;
+        let text = texts.first().map(|text| text.trim_matches([' ', '\0']));
+        return Ok(text.filter(|text| !text.is_empty()).map(|text| {
+            if text.len() > TEXT_MAX {
+                return Err(format!(
+                    "its coordinate `{}` is a text of {} bytes: it is not kept",
+                    coordinate.name,
+                    text.len()
+                ));
+            }
+            Ok(text.to_owned())
+        }));
+    }
+    if coordinate.dtype.is_some() {
         let stored = Stored::read(file, coordinate)?;
         if let Some((_, text)) = stored.first_missing() {
             return Ok(Some(Err(format!(

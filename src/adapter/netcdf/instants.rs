@@ -428,9 +428,9 @@ fn anew(file: &NetCdf, variable: &Variable, days: TimeUnit, months: u8) -> Resul
     // Months since the year 0, of which the parts are days of a month of 30.
     let all = year as f64 * 12.0 + (month - 1) as f64 + first.floor();
     let day = day as f64 + ((first - first.floor()) * 30.0).round();
+    let (year, month) = ((all / 12.0).floor(), all.rem_euclid(12.0) + 1.0);
+    let date = format!("{year:04}-{month:02}-{day:02},00:00:00");
     Ok(format!(
-        "set the times anew, as with `cdo -r settaxis,{:04}-{:02}-{day:02},00:00:00,{step}mon FILE WITH_TIMES.nc`, if the first one is meant by that",
-        (all / 12.0).floor(),
-        all.rem_euclid(12.0) + 1.0
+        "set the times anew, as with `cdo -r -setreftime,{date},days -settaxis,{date},{step}mon FILE WITH_TIMES.nc`, if the first one is meant by that"
     ))
 }

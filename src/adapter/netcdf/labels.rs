@@ -1,11 +1,13 @@
 //! The labels of an axis that is neither time nor rows nor columns: heights, members, kinds.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::field::{Field, coordinate};
 use super::file::NetCdf;
 use super::header::{Header, Value, Variable};
+use super::identity::TEXT_MAX;
 use super::stored::Stored;
+use crate::adapter::cf;
 use crate::error::{Error, Result};
 use crate::grid::Structure;
 
@@ -14,8 +16,18 @@ use crate::grid::Structure;
 pub(super) struct Labels {
     pub(super) name: String,
     pub(super) labels: Vec<String>,
-    /// What the labels are numbers of.
-    pub(super) unit: Option<String>,
+    /// What the labels are numbers of, by the name of the attribute of a grid that keeps it.
+    pub(super) measures: BTreeMap<String, String>,
+}
+
+/// Which quantity the numbers of a coordinate are, and which way they grow: a depth of 1 m is no
+/// height of 1 m. By the name of the attribute of a grid that keeps it.
+pub(super) fn directed(labels: &str, coordinate: &Variable) -> Vec<(String, String)> {
+    let said = ["standard_name", "positive"].into_iter();
+    said.filter_map(|name| Some((name, coordinate.text(name)?)))
+        .filter(|(_, text)| (1..=TEXT_MAX).contains(&text.len()))
+        .map(|(name, text)| (cf::measure(labels, name), text.to_owned()))
+        .collect()
 }
 
 impl Labels {
@@ -23,26 +35,26 @@ impl Labels {
     /// number.
     pub(super) fn read(file: &NetCdf, variable: &Variable, axis: usize) -> Result<Self> {
         let (header, dimension) = (file.header(), &variable.dimensions[axis]);
-        let (labels, unit) = if let Some(numbers) = coordinate(header, variable, axis) {
-            let unit = numbers
-                .text("units")
-                .filter(|unit| *unit != "1")
-                .map(str::to_owned);
-            (of_numbers(file, numbers)?, unit)
+        let (labels, measures) = if let Some(numbers) = coordinate(header, variable, axis) {
+            let unit = numbers.text("units").filter(|unit| *unit != "1");
+            let unit = unit.map(|unit| (cf::measure(&dimension.name, "units"), unit.to_owned()));
+            let measures = directed(&dimension.name, numbers);
+            let measures = measures.into_iter().chain(unit).collect();
+            (of_numbers(file, numbers)?, measures)
         } else if let Some(texts) = texts_of(header, variable, axis) {
-            (of_texts(file, texts)?, None)
+            (of_texts(file, texts)?, BTreeMap::new())
         } else {
             (
                 (1..=dimension.len)
                     .map(|number| number.to_string())
                     .collect(),
-                None,
+                BTreeMap::new(),
             )
         };
         Ok(Self {
             name: dimension.name.clone(),
             labels,
-            unit,
+            measures,
         })
     }
 }
@@ -177,12 +189,16 @@ pub(super) fn runs(
             shown.join(", ")
         ))
     };
+    let is_its = |name: &str| {
+        let name = fitting(name);
+        [name.as_str(), &beside(&name)].contains(&dimension.name())
+    };
     let place = |label: &str| {
         let exact = known.iter().position(|known| known == label);
         exact.or_else(|| known.iter().position(|known| alike(known, label)))
     };
     let mut places: Vec<(usize, usize)> = match &field.band {
-        Some(band) if fitting(&band.name) != dimension.name() => {
+        Some(band) if !is_its(&band.name) => {
             return Err(Error::invalid(format!(
                 "the variable has labels along `{}`, the grid along `{}`; make a grid for it with `gridstone create STORE NAME --like FILE`",
                 band.name,
@@ -199,12 +215,13 @@ pub(super) fn runs(
                 .identity
                 .singles
                 .iter()
-                .find(|(name, _)| fitting(name) == dimension.name())
+                .find(|(name, _)| is_its(name))
                 .map(|(_, value)| value);
-            let label = value.and_then(|value| value.split_whitespace().next());
-            let number = label
-                .and_then(place)
-                .or_else(|| (label.is_none() && known.len() == 1).then_some(0));
+            let first = value.and_then(|value| value.split_whitespace().next());
+            let number = value
+                .and_then(|value| place(value))
+                .or_else(|| first.and_then(place))
+                .or_else(|| (value.is_none() && known.len() == 1).then_some(0));
             vec![(number.ok_or_else(refused)?, 0)]
         }
     };
@@ -240,4 +257,9 @@ pub(super) fn fitting(name: &str) -> String {
         .map(|c| if fits(c) { c } else { '_' })
         .take(128)
         .collect()
+}
+
+/// The name of a dimension of labels where another dimension or axis has that of the file.
+pub(super) fn beside(name: &str) -> String {
+    format!("{name}_labels")
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::field::Field;
 use super::labels::{self, LabelRun};
+use super::space::EvenCells;
 use super::time::twice_on_steps;
 use crate::adapter::axes::RasterAxes;
 use crate::adapter::cells::widens;
@@ -94,8 +95,16 @@ impl VariablePlace {
                 .nth(number)
                 .ok_or_else(|| Error::invalid(format!("the grid has no axis {number}")))
         };
-        let ((y, upside), (x, mirrored)) =
-            (field.y.place(axis(axes.y)?)?, field.x.place(axis(axes.x)?)?);
+        // Where both say a system, that says the unit.
+        let is_told = field.crs.is_some() && structure.crs().is_some();
+        let place = |cells: &EvenCells, axis: &Axis| {
+            if is_told {
+                return cells.place(axis);
+            }
+            cells.in_unit_of(axis)?.place(axis)
+        };
+        let (y, upside) = place(&field.y, axis(axes.y)?)?;
+        let (x, mirrored) = place(&field.x, axis(axes.x)?)?;
         let circle =
             round::circle_of(structure, axes.x, Level::ZERO).filter(|_| field.counts_longitudes());
         let once = |circle: i64| format!("ncks -d {},0,{} FILE ONCE.nc", field.columns, circle - 1);
@@ -182,7 +191,7 @@ impl GridAxes {
             }
             (Some(axis), _, false) => {
                 return refused(format!(
-                    "the variable does not say where it lies along axis `{0}`; give the file a time as with `ncap2 -s '{0}=0.0; {0}@units=\"hours since 2000-01-01\"' FILE`",
+                    "the variable does not say where it lies along axis `{0}`; give the file a time as with `ncap2 -s '{0}=0.0; {0}@units=\"hours since 2000-01-01\"' FILE WITH_TIME.nc`",
                     name(axis)
                 ));
             }

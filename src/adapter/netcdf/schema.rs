@@ -1,7 +1,7 @@
 //! A grid after a variable.
 
 use super::field::Field;
-use super::labels::fitting;
+use super::labels::{beside, fitting};
 use super::time::FileTimes;
 use crate::array::DType;
 use crate::error::{Error, Result};
@@ -70,7 +70,11 @@ pub fn schema_like(fields: &[Field], like: &Like) -> Result<Schema> {
         ));
     }
     if let Some(band) = &field.band {
-        structure = structure.dimension(Dimension::fixed(fitting(&band.name), band.labels.clone()));
+        let mut name = fitting(&band.name);
+        if ["space", "y", "x"].contains(&name.as_str()) || name == "time" && field.times.is_some() {
+            name = beside(&name);
+        }
+        structure = structure.dimension(Dimension::fixed(name, band.labels.clone()));
     }
     structure = structure.dimension(Dimension::regular(
         "space",

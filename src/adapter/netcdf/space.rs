@@ -142,6 +142,28 @@ impl EvenCells {
         })
     }
 
+    /// The same in the unit of a grid's axis, if both have one.
+    pub(super) fn in_unit_of(&self, axis: &Axis) -> Result<Self> {
+        let (Some(own), Some(known)) = (self.unit.as_deref(), axis.unit_name()) else {
+            return Ok(self.clone());
+        };
+        // Whether cells are their own numbers is asked where they are placed.
+        if own == known || [own, known].contains(&INDEX) {
+            return Ok(self.clone());
+        }
+        let conversion = between(own, known).ok_or_else(|| {
+            Error::invalid(format!(
+                "the file's `{}` is in `{own}`, the grid's in `{known}`, and it is not known how one becomes the other; make a grid for it with `gridstone create STORE NAME --like FILE`",
+                axis.name()
+            ))
+        })?;
+        Ok(Self {
+            origin: conversion.apply(self.origin),
+            step: conversion.apply(self.step) - conversion.apply(0.0),
+            ..self.clone()
+        })
+    }
+
     /// The first cell of a grid's axis, and whether the file runs against it.
     pub(super) fn place(&self, axis: &Axis) -> Result<(i64, bool)> {
         let index = |unit: Option<&str>| unit == Some(INDEX);
@@ -522,6 +544,14 @@ fn spaced((first, step): (f64, f64), bounds: &Numbers, centres: &Numbers) -> Res
     ))
 }
 
+/// What coordinates in one unit become in another. Degrees are degrees, whatever their direction.
+fn between(from: &str, to: &str) -> Option<Conversion> {
+    match (Degrees::of(from), Degrees::of(to)) {
+        (Some(_), Some(_)) => Some(Conversion::NONE),
+        _ => Conversion::between(Degrees::plain(from), Degrees::plain(to)),
+    }
+}
+
 /// What numbers of a coordinate's bounds become in its unit: bounds have its unit unless they say
 /// another. Degrees are degrees, whatever their direction is said to be: the bounds of longitudes
 /// may say that they are to the north, and lie around them all the same.
@@ -529,11 +559,7 @@ fn in_unit_of(variable: &Variable, bounds: &Variable) -> Result<Conversion, Stri
     let (Some(own), Some(unit)) = (bounds.text("units"), variable.text("units")) else {
         return Ok(Conversion::NONE);
     };
-    let known = match (Degrees::of(own), Degrees::of(unit)) {
-        (Some(_), Some(_)) => Some(Conversion::NONE),
-        _ => Conversion::between(Degrees::plain(own), Degrees::plain(unit)),
-    };
-    known.ok_or_else(|| {
+    between(own, unit).ok_or_else(|| {
         format!(
             "its bounds `{}` are in `{own}`, it is in `{unit}`, and it is not known how one becomes the other; {}",
             bounds.name,

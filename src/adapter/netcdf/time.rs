@@ -47,7 +47,7 @@ impl FileTimes {
     fn as_in(&self, calendar: Calendar) -> Result<Self> {
         self.in_calendar(calendar).ok_or_else(|| {
             Error::invalid(format!(
-                "the file's times are of the calendar {}, the grid's of {calendar}; make a grid for them with `gridstone create STORE NAME --like FILE`, or other times with `cdo setcalendar,{calendar}`, which changes dates",
+                "the file's times are of the calendar {}, the grid's of {calendar}; make a grid for them with `gridstone create STORE NAME --like FILE`, or other times with `cdo setcalendar,{calendar} FILE OTHER.nc`, which changes dates",
                 self.unit.calendar()
             ))
         })

@@ -1,4 +1,7 @@
-//! Numbers of NetCDF-4 as their bits: one Rust type a size, whatever kind of number it is.
+//! Numbers of NetCDF-4 as their bits: one Rust type a size, whatever kind of number it is; and which
+//! of the bits of an integer are the number.
+
+use std::ops::{Shl, Shr};
 
 use hdf5_reader::error::{ByteOrder, Error, Result};
 use hdf5_reader::{Datatype, H5Type};
@@ -20,6 +23,57 @@ fn order(dtype: &Datatype, bytes: usize) -> Option<ByteOrder> {
             Some(*byte_order).filter(|_| usize::from(*size) == bytes)
         }
         _ => None,
+    }
+}
+
+/// Which bits of integers are the number, by the message of HDF5 that describes their type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Precision {
+    /// Bits above the number.
+    above: u32,
+    /// Bits above it and below it.
+    around: u32,
+}
+
+impl Precision {
+    const WHOLE: Self = Self {
+        above: 0,
+        around: 0,
+    };
+
+    /// Of a type as the file describes it: what is no integer has all its bits.
+    pub(super) fn of(datatype: &[u8]) -> Result<Self> {
+        // Class and version, flags, and the size in bytes; then the lowest bit and their count.
+        let [head, _, _, _, s0, s1, s2, s3, o0, o1, b0, b1, ..] = *datatype else {
+            return Ok(Self::WHOLE);
+        };
+        if head & 0x0f != 0 {
+            return Ok(Self::WHOLE);
+        }
+        let all = u32::from_le_bytes([s0, s1, s2, s3]).saturating_mul(8);
+        let offset = u32::from(u16::from_le_bytes([o0, o1]));
+        let bits = u32::from(u16::from_le_bytes([b0, b1]));
+        if bits == 0 || offset + bits > all {
+            return Err(Error::InvalidData(format!(
+                "integers of {bits} bits from bit {offset} on do not fit {all} bits"
+            )));
+        }
+        Ok(Self {
+            above: all - offset - bits,
+            around: all - bits,
+        })
+    }
+
+    /// The numbers among the bits of stored ones. The sign is the highest bit of the number.
+    pub(super) fn of_each<T>(self, mut numbers: Vec<T>) -> Vec<T>
+    where
+        T: Copy + Shl<u32, Output = T> + Shr<u32, Output = T>,
+    {
+        if self != Self::WHOLE {
+            let each = numbers.iter_mut();
+            each.for_each(|number| *number = *number << self.above >> self.around);
+        }
+        numbers
     }
 }
 
@@ -64,6 +118,21 @@ word!(u8: 1, u16: 2, u32: 4, u64: 8);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_number_is_among_the_bits_with_its_sign() {
+        let of = |class: u8, offset: u8, bits: u8| {
+            Precision::of(&[0x10 | class, 8, 0, 0, 2, 0, 0, 0, offset, 0, bits, 0])
+        };
+        let twelve = of(0, 0, 12).expect("fits");
+        assert_eq!(twelve.of_each(vec![0x0fe2_i16, 5]), [-30, 5]);
+        assert_eq!(twelve.of_each(vec![0xffe2_u16]), [0x0fe2]);
+        let above = of(0, 4, 12).expect("fits");
+        assert_eq!(above.of_each(vec![0xe2f_u16 << 4 | 0xf]), [0xe2f]);
+        assert_eq!(of(0, 0, 16).expect("fits"), Precision::WHOLE);
+        assert_eq!(of(1, 0, 12).expect("a float"), Precision::WHOLE);
+        assert!(of(0, 5, 12).is_err() && of(0, 0, 0).is_err());
+    }
 
     #[test]
     fn the_bits_of_any_number_come_in_this_machines_order() {

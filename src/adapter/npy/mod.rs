@@ -74,11 +74,25 @@ pub fn read(path: impl AsRef<Path>) -> Result<Array> {
     let file = File::open(path).map_err(|cause| {
         Error::unavailable(format!("`{}` cannot be opened", path.display())).because(cause)
     })?;
-    read_from(BufReader::new(file))
+    read_whole(BufReader::new(file))
         .map_err(|cause| cause.within(format!("`{}` cannot be read as .npy", path.display())))
 }
 
-/// The same from anything that gives bytes. Memory grows with the bytes that come, whatever the
+/// The same from anything that gives bytes to its end: what stands behind the array is an error.
+pub fn read_whole(mut input: impl Read) -> Result<Array> {
+    let array = read_from(&mut input)?;
+    let mut more = Vec::new();
+    let read = input.take(1).read_to_end(&mut more);
+    read.map_err(|cause| Error::unavailable("the .npy file cannot be read").because(cause))?;
+    if more.is_empty() {
+        return Ok(array);
+    }
+    Err(Error::invalid(
+        "more stands behind the array in the .npy file; save each array to a file of its own, as with `numpy.save(FILE, array)`",
+    ))
+}
+
+/// One array from anything that gives bytes, and none of those behind it. Memory grows with the bytes that come, whatever the
 /// header claims.
 pub fn read_from(mut input: impl Read) -> Result<Array> {
     let mut head = [0; 8];
@@ -106,6 +120,11 @@ pub fn read_from(mut input: impl Read) -> Result<Array> {
     let header = take_all(&mut input, u64::from(len.min(1 << 16)))?;
     let header = String::from_utf8(header)
         .map_err(|cause| Error::invalid("the .npy header is not text").because(cause))?;
+    if field(&header, "descr")?.starts_with('[') {
+        return Err(Error::invalid(
+            "the .npy file holds records, which are no cells; save one of their fields, as with `numpy.save(FILE, array['NAME'])`",
+        ));
+    }
     let (dtype, swapped) = type_of_code(quoted(&header, "descr")?)?;
     let fortran = field(&header, "fortran_order")?.starts_with("True");
     let shape = shape(&header)?;

@@ -19,6 +19,32 @@ fn the_header_is_numpys() {
 }
 
 #[test]
+fn what_stands_behind_an_array_is_not_passed_over() {
+    let one = bytes(&Array::filled(DType::I16, &[2, 3], 7.0));
+    let two = [one.clone(), one.clone()].concat();
+    assert!(read_whole(one.as_slice()).is_ok());
+    let why = read_whole(two.as_slice())
+        .expect_err("two arrays")
+        .to_string();
+    assert!(why.contains("more stands behind"), "{why}");
+    let mut both = two.as_slice();
+    let read = |from: &mut &[u8]| read_from(from).expect("reads");
+    assert_eq!(read(&mut both), read(&mut both));
+}
+
+#[test]
+fn records_are_refused_with_a_way() {
+    let header =
+        "{'descr': [('z', '<i2'), ('q', '|u1')], 'fortran_order': False, 'shape': (1,), }\n";
+    let len = u16::try_from(header.len()).expect("short").to_le_bytes();
+    let file = [b"\x93NUMPY\x01\0", &len[..], header.as_bytes(), &[0; 3]].concat();
+    let why = read_whole(file.as_slice())
+        .expect_err("records")
+        .to_string();
+    assert!(why.contains("array['NAME']"), "{why}");
+}
+
+#[test]
 fn writing_and_reading_are_inverse_for_every_type_and_shape() {
     for dtype in DType::ALL {
         for shape in [&[][..], &[5], &[2, 3], &[2, 0, 3], &[2, 3, 4, 1]] {

@@ -39,7 +39,7 @@ fn conversion(schema: &Schema, (number, band): (usize, &Band)) -> Result<unit::C
     };
     unit::Conversion::for_cells(from, to, schema.dtype()).map_err(|why| {
         Error::invalid(format!(
-            "the unit of the file's values is `{from}` in band {number}, the grid's `{to}`, and {why}; make a grid for it with `gridstone create --like`, or, if the unit is wrong, leave it out with `gdal_translate -co PROFILE=GeoTIFF FILE UNITLESS.tif`"
+            "the unit of the file's values is `{from}` in band {number}, the grid's `{to}`, and {why}; make a grid for it with `gridstone create --like`, or, if the unit is wrong, leave it out with `gdal_translate -of VRT FILE UNITLESS.vrt && sed -i '/UnitType/d' UNITLESS.vrt && gdal_translate UNITLESS.vrt UNITLESS.tif`"
         ))
     })
 }

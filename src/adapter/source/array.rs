@@ -47,7 +47,7 @@ impl ArraySource {
         let (of_array, of_grid) = (array.dtype(), grid.schema().dtype());
         if of_array != of_grid {
             return Err(Error::invalid(format!(
-                "the array has cells of {of_array}, and the grid of {of_grid}; convert it, as with `.astype(\"{of_grid}\")` in numpy"
+                "the array has cells of {of_array}, and the grid of {of_grid}; if all its numbers are such, convert it in numpy: `b = a.astype(\"{of_grid}\"); assert ((a == b) | (a != a)).all()`"
             )));
         }
         let array = Array::from_cells(array.into_cells(), &wanted)?;

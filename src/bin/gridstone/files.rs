@@ -9,6 +9,7 @@ use clap::Args;
 use super::args;
 use super::naming::TimePattern;
 use super::terminal::Terminal;
+use super::text;
 use super::time::{Along, Instant as Moment};
 use gridstone::adapter::netcdf::{self, VariableSource};
 use gridstone::adapter::raster::{self, RasterAxes, RasterFile, RasterSource, ResampledSource};
@@ -149,18 +150,10 @@ impl Files {
             .collect();
         if let Some(list) = &self.files_from {
             let (shown, text) = if self.are_on_stdin() {
-                (
-                    "standard input".to_owned(),
-                    std::io::read_to_string(std::io::stdin()),
-                )
+                ("standard input".to_owned(), text::read_stdin()?)
             } else {
-                (
-                    format!("`{}`", list.display()),
-                    std::fs::read_to_string(list),
-                )
+                (format!("`{}`", list.display()), text::read(list)?)
             };
-            let text =
-                text.with_context(|| format!("{shown} cannot be read as a list of files"))?;
             let lines = text
                 .lines()
                 .map(str::trim_end)

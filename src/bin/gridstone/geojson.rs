@@ -7,11 +7,12 @@ use serde_json::Value;
 
 use super::place::DataPlane;
 use super::terminal::Terminal;
+use super::text;
 use gridstone::adapter::raster::RasterAxes;
 use gridstone::crs;
 use gridstone::statistics::Ring;
 use gridstone::wire::geojson::{
-    Outline as Shape, collect, outlines, polygon as polygon_of, system,
+    Outline as Shape, collect, outlines, parse, polygon as polygon_of, system,
 };
 use gridstone::{Axis, Extent, Grid, Polygon};
 
@@ -91,7 +92,7 @@ pub(super) fn features(
 
 /// Refuses a file that names a system (as GeoJSON did before RFC 7946) which is not the grid's.
 fn check_system(grid: &Grid, value: &Value, file: &Path) -> anyhow::Result<()> {
-    let Some((of_file, of_grid)) = system(value).zip(grid.structure().crs()) else {
+    let Some((of_file, of_grid)) = system(value)?.zip(grid.structure().crs()) else {
         return Ok(());
     };
     // Longitude and latitude, as RFC 7946 has them, are those of any grid of longitudes.
@@ -227,8 +228,7 @@ fn read(path: &Path, take: impl FnOnce(&Value) -> anyhow::Result<()>) -> anyhow:
         bytes <= BYTES_MAX,
         "`{name}` has {bytes} bytes, more than {BYTES_MAX}"
     );
-    let text = std::fs::read(path).with_context(|| format!("`{name}` cannot be read"))?;
-    let value: Value =
-        serde_json::from_slice(&text).with_context(|| format!("`{name}` is not JSON"))?;
+    let text = text::read(path)?;
+    let value = parse(&text).with_context(|| format!("`{name}` cannot be used"))?;
     take(&value).with_context(|| format!("`{name}` holds no polygon that can be used"))
 }

@@ -51,6 +51,7 @@ mod stats;
 mod structure;
 mod swap;
 mod terminal;
+mod text;
 mod time;
 mod verify;
 

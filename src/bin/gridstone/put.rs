@@ -50,7 +50,7 @@ impl PutVerb {
         let levels = self.levels(grid.structure(), grid.base_levels()?)?;
         let window = window(grid.structure(), &self.window)?.at(levels);
         let (name, array) = if self.file.as_os_str() == "-" {
-            let array = npy::read_from(BufReader::new(io::stdin().lock()));
+            let array = npy::read_whole(BufReader::new(io::stdin().lock()));
             (
                 "standard input".to_owned(),
                 array.context("standard input cannot be read as .npy")?,

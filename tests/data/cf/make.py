@@ -1,4 +1,4 @@
-"""Writes the files of this folder and expected.json: python make.py (netCDF4 1.7, cftime 1.6, numpy 2).
+"""Writes the files of this folder and expected.json: python make.py (netCDF4 1.7, cftime 1.6, h5py 3, numpy 2).
 
 Of each file `expected.json` has what netCDF4 and cftime make of it: the times, in their own calendar, and the values, masked and
 scaled, as the bits of doubles, integers as they are; or that it has to be refused, and what the refusal has to name.
@@ -8,6 +8,7 @@ import struct
 from pathlib import Path
 
 import cftime
+import h5py
 import netCDF4
 import numpy as np
 
@@ -125,7 +126,7 @@ field(d)
 refused(d, "year-0-julian", "year 0", "ncatted -a calendar,time,o,c,'proleptic_gregorian'")
 d = make("month-steps", ([0, 1], "months since 2000-01-01", None))
 field(d)
-refused(d, "month-steps", "cdo -r settaxis,2000-01-01,00:00:00,1mon")
+refused(d, "month-steps", "cdo -r -setreftime,2000-01-01,00:00:00,days -settaxis,2000-01-01,00:00:00,1mon")
 d = make("unitless", ([0, 1], "", None))
 field(d)
 refused(d, "unitless", "axis `time`", "ncatted -a units,time")
@@ -258,10 +259,10 @@ v = field(d)
 done(d, "single-hours", shown(range(5), "hours since 2001-01-01"), v[:])
 d = make("month-halves", ([1.5, 2.5], "months since 1999-12-01", None))
 field(d)
-refused(d, "month-halves", "cdo -r settaxis,2000-01-16,00:00:00,1mon")
+refused(d, "month-halves", "cdo -r -setreftime,2000-01-16,00:00:00,days -settaxis,2000-01-16,00:00:00,1mon")
 d = make("year-steps", ([10, 12], "years since 1950-01-01", None))
 field(d)
-refused(d, "year-steps", "cdo -r settaxis,1960-01-01,00:00:00,24mon")
+refused(d, "year-steps", "cdo -r -setreftime,1960-01-01,00:00:00,days -settaxis,1960-01-01,00:00:00,24mon")
 d = make("text-damaged", Time=2, DateStrLen=19)
 add(d, "Times", "S1", ("Time", "DateStrLen"), np.array([list("2020-02-28_18:00:00"), list("-------------------")], "S1"))
 field(d, ("Time", "lat", "lon"))
@@ -561,4 +562,74 @@ d["lat"].setncattr("valid_range", "south to north")
 v = field(d, ("lat", "lon"))
 done(d, "range-in-words", None, v[:], y=[46.25, -0.5], noted="its attribute `valid_range` is the text `south to north`, no number")
 globe("all-round", [0], [0, 360], bounds=[[0, 360]], **NAMED)
+# What tells two quantities, directions, units or kinds of one variable from each other: the first file of each makes a grid that
+# does not take the second (`of_one_name_and_not_of_one_kind` of the tests).
+for name, kind in [("kind-sea-ice", "sea_ice"), ("kind-land", "land")]:
+    d = make(name, letters=8)
+    add(d, "type", "S1", ("letters",), netCDF4.stringtochar(np.array([kind], "S8"))[0], standard_name="area_type")
+    v = field(d, ("lat", "lon"), coordinates="type")
+    done(d, name, None, v[:], attributes=dict(type=kind))
+for name, positive, standard in [("depths", "down", "depth"), ("heights", "up", "height")]:
+    d = make(name, z=2)
+    add(d, "z", "f8", ("z",), [1, 2], units="m", positive=positive, standard_name=standard)
+    v = field(d, ("z", "lat", "lon"))
+    d.close()
+    d = make(name + "-single")
+    add(d, "z", "f8", (), 2, units="m", positive=positive, standard_name=standard)
+    v = field(d, ("lat", "lon"), coordinates="z")
+    done(d, name + "-single", None, v[:], attributes=dict(z="2 m", z_positive=positive, z_standard_name=standard))
+for name, unit, step in [("plane-km", "km", 1), ("plane-m", "m", 1), ("plane-m-of-km", "m", 1000), ("plane-degrees", "degrees", 1)]:
+    d = netCDF4.Dataset(HERE / f"{name}.nc", "w", format="NETCDF3_CLASSIC")
+    for axis, values in (("y", [3, 2, 1]), ("x", [0, 1, 2, 3])):
+        d.createDimension(axis, len(values))
+        add(d, axis, "f8", (axis,), np.array(values) * step, units=unit, standard_name=f"projection_{axis}_coordinate")
+    v = field(d, ("y", "x"))
+    done(d, name, None, v[:], crs=None)
+
+# Dimensions of labels with names that a grid has for others; bounds of times that are kept as events.
+d = make("labels-in-space", space=2)
+v = field(d, ("space", "lat", "lon"))
+d.close()
+d = make("labels-in-x", HOURS, x=2)
+v = field(d, ("time", "x", "lat", "lon"))
+done(d, "labels-in-x", shown([0, 1], HOURS[1]), v[:], labels=["1", "2"])
+d = make("months-with-bounds", ([15.5, 45, 74.5], "days since 2001-01-01", None), bnds=2)
+d["time"].bounds = "time_bnds"
+add(d, "time_bnds", "f8", ("time", "bnds"), [[0, 31], [31, 59], [59, 90]])
+v = field(d)
+done(d, "months-with-bounds", shown([15.5, 45, 74.5], "days since 2001-01-01"), v[:], noted="its times have bounds")
+
+
+# Files of HDF5 as h5py writes them: integers of some of their bits, and a variable that may grow along dimensions that do not.
+def scaled(name, write):
+    with h5py.File(HERE / f"{name}.nc", "w", libver="earliest") as f:
+        for axis, values, units in ((*LAT, "degrees_north"), (*LON, "degrees_east")):
+            f.create_dataset(axis, data=values, track_times=False).attrs["units"] = np.bytes_(units)
+            f[axis].make_scale(axis)
+        write(f)
+        for number, axis in enumerate(("lat", "lon")):
+            f["v"].dims[number].attach_scale(f[axis])
+    d = netCDF4.Dataset(HERE / f"{name}.nc")
+    d.set_auto_maskandscale(False)
+    done(d, name, None, d["v"][:], y=[46.25, -0.5], x=[9.75, 0.5])
+
+
+def of_bits(precision, offset, is_signed, nbit):
+    def write(f):
+        kind = (h5py.h5t.STD_I16LE if is_signed else h5py.h5t.STD_U16LE).copy()
+        kind.set_precision(precision)
+        kind.set_offset(offset)
+        made = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        made.set_chunk((3, 4))
+        made.set_obj_track_times(False)
+        if nbit:
+            made.set_filter(5, 0, ())
+        v = h5py.h5d.create(f.id, b"v", kind, h5py.h5s.create_simple((3, 4)), made)
+        v.write(h5py.h5s.ALL, h5py.h5s.ALL, (np.arange(12).reshape(3, 4) * 7 - 40 * is_signed).astype("i2"))
+    return write
+
+
+for name, *how in [("bits-signed", 12, 0, 1, 0), ("bits-signed-packed", 12, 0, 1, 1), ("bits-above", 12, 2, 1, 0), ("bits-above-packed", 12, 4, 0, 1)]:
+    scaled(name, of_bits(*how))
+scaled("may-grow", lambda f: f.create_dataset("v", data=np.arange(12, dtype="f4").reshape(3, 4), chunks=(2, 3), maxshape=(None, None), track_times=False))
 (HERE / "expected.json").write_text(json.dumps(EXPECTED, indent=0) + "\n")

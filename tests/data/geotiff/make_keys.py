@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Files whose keys or tags contradict each other, or are written in unusual ways: `make_keys.py DIRECTORY`. Needs tifffile and numpy."""
 import os
+import struct
 import sys
 
 import numpy as np
@@ -51,6 +52,34 @@ def main(directory):
 
     write("hardly-sheared", placed(1e-11), keys(*projected))
     write("sheared", placed(1e-7), keys(*projected))
+    tab = """!table
+!version 300
+!charset WindowsLatin1
+
+Definition Table
+  File "by-tab.tif"
+  Type "RASTER"
+  (500000,5000000) (0,0) Label "1",
+  (500030,5000000) (3,0) Label "2",
+  (500000,4999980) (0,2) Label "3"
+  CoordSys Earth Projection 8, 104, "m", 9, 0, 0.9996, 500000, 0
+  Units "m"
+"""
+    point = '<GCP Id="%s" Pixel="%d" Line="%d" X="%d" Y="%d"/>'
+    points = [point % (name, x, y, 500000 + 10 * x, 5000000 - 10 * y + x) for name, x, y in [("1", 0, 0), ("2", 3, 0), ("3", 0, 2)]]
+    points = '<PAMDataset><GCPList Projection="EPSG:32632">%s</GCPList></PAMDataset>' % "".join(points)
+    for name, end, text in [("by-tab", ".tab", tab), ("by-points", ".tif.aux.xml", points), ("by-polynomials", "_RPC.TXT", "LINE_OFF: 1\n")]:
+        write(name)
+        with open(os.path.join(directory, name + end), "w") as beside:
+            beside.write(text)
+    # Signed integers of 12 bits, the highest first; each row begins at a byte.
+    numbers = [[-2048, -1, 0], [1, 2047, -5]]
+    rows = [sum((number & 0xFFF) << 12 * (2 - at) for at, number in enumerate(row)) for row in numbers]
+    packed = b"".join((row << 4).to_bytes(5, "big") for row in rows)
+    entries = [(256, 3), (257, 2), (258, 12), (259, 1), (262, 1), (273, 134), (277, 1), (278, 2), (279, len(packed)), (339, 2)]
+    with open(os.path.join(directory, "signed-12.tif"), "wb") as file:
+        file.write(b"II*\0" + struct.pack("<IH", 8, len(entries)))
+        file.write(b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries) + bytes(4) + packed)
     cells = np.arange(6, dtype="u1").reshape(2, 3)
     with tifffile.TiffWriter(os.path.join(directory, "within.tif")) as tif:
         plain = {"metadata": None, "software": False}

@@ -236,6 +236,32 @@ fn a_shear_that_rounding_left_is_none() {
     assert!(why.contains("rotated or sheared"), "{why}");
 }
 
+/// A file is not taken for one without a place where its place stands beside it.
+#[test]
+fn what_places_a_file_otherwise_is_named() {
+    for (name, words) in [
+        ("by-tab", "by-tab.tab`, which is not read"),
+        ("by-points", "by-points.tif.aux.xml`, which is not read"),
+        (
+            "by-polynomials",
+            "by-polynomials_RPC.TXT`, which is not read",
+        ),
+    ] {
+        let path = data().join(format!("keys/{name}.tif"));
+        let why = story(&GeoTiff::open(path).expect_err("its place is not read"));
+        assert!(why.contains(words), "{name}: {why}");
+    }
+}
+
+#[test]
+fn signed_integers_of_any_bits_keep_their_signs() {
+    let mut tiff = open("keys/signed-12");
+    let cells = tiff.read(&tiff.window()).expect("reads");
+    let values: Vec<f64> = cells.iter_f64().collect();
+    assert_eq!(cells.dtype(), DType::I16);
+    assert_eq!(values, [-2048.0, -1.0, 0.0, 1.0, 2047.0, -5.0]);
+}
+
 /// As GDAL reads them: whatever blanks there are, but neither comments nor items within items.
 #[test]
 fn metadata_are_read_as_xml() {

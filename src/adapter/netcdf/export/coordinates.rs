@@ -70,19 +70,11 @@ fn labels(
     let labels: Vec<&String> = all.iter().skip(start).take(of.len(axis)).collect();
     if let Some(numbers) = cf::numbers(labels.iter().copied()) {
         let name = world.name();
-        let unit = of
-            .grid()
-            .schema()
-            .attributes()
-            .get(&format!("{name}_units"));
         contents.variables.push(ClassicVariable {
             name: name.to_owned(),
             dimensions: vec![dimension],
             kind: ValueKind::Number(DType::F64),
-            attributes: unit
-                .iter()
-                .map(|unit| text("units", unit.as_str()))
-                .collect(),
+            attributes: measures(of, name),
             values: Some(ClassicValue::Numbers(numbers.into())),
         });
         return;
@@ -102,6 +94,20 @@ fn labels(
         values: Some(ClassicValue::Text(padded.collect())),
     });
     beside.push(name);
+}
+
+/// What a grid keeps of the coordinates of labels, or of a single value, beside their numbers.
+pub(super) fn measures(of: &Selection, coordinate: &str) -> Vec<(String, ClassicValue)> {
+    let grid = of.grid();
+    let known = grid.schema().attributes();
+    let all = cf::MEASURES.iter();
+    all.filter_map(|what| {
+        Some(text(
+            *what,
+            known.get(&cf::measure(coordinate, what))?.as_str(),
+        ))
+    })
+    .collect()
 }
 
 /// What the conventions say of an axis, which is a side of the plane or is not.

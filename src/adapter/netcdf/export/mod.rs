@@ -36,7 +36,7 @@ use crate::array::{DType, block};
 use crate::error::{Error, Result};
 use crate::reader::Layer;
 use classic::{ClassicValue, ClassicVariable, Contents, ValueKind};
-use coordinates::{FileCoordinates, text};
+use coordinates::{FileCoordinates, measures, text};
 
 /// The version of the conventions that a file follows.
 const CONVENTIONS: &str = "CF-1.11";
@@ -273,19 +273,32 @@ fn attributes(
         "add_offset",
         "missing_value",
     ];
+    let grid = of.grid();
+    let schema = grid.schema();
+    let is_coordinate = |name: &str| {
+        schema.attributes().contains_key(name)
+            || schema.structure().axes().any(|axis| axis.name() == name)
+    };
     let mut own = Vec::new();
-    for (name, value) in of.grid().schema().attributes() {
+    for (name, value) in schema.attributes() {
         let fits = fitting(name);
         let taken = contents.variables.iter().any(|other| other.name == fits);
-        let single = single(value)
-            .filter(|_| !TEXTS.contains(&name.as_str()) && !name.ends_with("_units") && !taken);
+        // What is said where that coordinate is.
+        if cf::measured(name).is_some_and(is_coordinate) {
+            continue;
+        }
+        let single = single(value).filter(|_| !TEXTS.contains(&name.as_str()) && !taken);
         match single {
             Some((number, unit)) => {
                 contents.variables.push(ClassicVariable {
                     name: fits.clone(),
                     dimensions: Vec::new(),
                     kind: ValueKind::Number(DType::F64),
-                    attributes: unit.iter().map(|unit| text("units", *unit)).collect(),
+                    attributes: unit
+                        .iter()
+                        .map(|unit| text("units", *unit))
+                        .chain(measures(of, name))
+                        .collect(),
                     values: Some(ClassicValue::Numbers(vec![number].into())),
                 });
                 coordinates.beside.push(fits);

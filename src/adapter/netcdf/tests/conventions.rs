@@ -163,6 +163,65 @@ fn a_file_is_what_netcdf4_and_cftime_make_of_it_or_is_refused_with_a_remedy() {
     );
 }
 
+/// Whether a file fits a grid that another one made, and where it says that it does not.
+fn fits(first: &str, second: &str) -> Result<(), String> {
+    let field = |name: &str| Field::new(file(name), &Choice::default()).expect(name);
+    let schema = schema_like(&[field(first)], &Like::default()).expect(first);
+    field(second).check(&schema).map_err(|error| story(&error))
+}
+
+#[test]
+fn what_is_of_one_name_and_not_of_one_kind_does_not_fit() {
+    for (first, second, words) in [
+        (
+            "kind-sea-ice",
+            "kind-land",
+            "`type` is land, the grid's sea_ice",
+        ),
+        ("depths", "heights", "`z_positive` is up, the grid's down"),
+        (
+            "depths-single",
+            "heights-single",
+            "`z_positive` is up, the grid's down",
+        ),
+        (
+            "depths",
+            "heights-single",
+            "`z_positive` is up, the grid's down",
+        ),
+        ("plane-km", "plane-m", "cells are of 0.001, the grid's of 1"),
+        (
+            "plane-km",
+            "plane-degrees",
+            "in `degrees`, the grid's in `km`",
+        ),
+    ] {
+        let why = fits(first, second).expect_err(second);
+        assert!(why.contains(words), "{first}, {second}: {why}");
+        fits(first, first).expect(first);
+    }
+    // In another unit they are the same places.
+    fits("plane-km", "plane-m-of-km").expect("converted");
+    fits("plane-m-of-km", "plane-km").expect("converted");
+}
+
+#[test]
+fn labels_may_have_any_name() {
+    for (name, wanted) in [
+        ("labels-in-space", "space_labels"),
+        ("labels-in-x", "x_labels"),
+    ] {
+        let field = Field::new(file(name), &Choice::default()).expect(name);
+        let schema = schema_like(&[field], &Like::default()).expect(name);
+        let mut dimensions = schema.structure().dimensions().iter();
+        assert!(
+            dimensions.any(|dimension| dimension.name() == wanted),
+            "{name}"
+        );
+        fits(name, name).expect(name);
+    }
+}
+
 /// Several runs of a forecast whose times are those of their beginnings do not lie over each other.
 #[test]
 fn runs_of_a_forecast_are_kept_apart_by_the_time_that_is_asked_for() {
@@ -425,7 +484,7 @@ fn labels_lie_where_the_grid_has_them() {
         .expect_err("metres")
         .to_string();
     assert!(
-        error.contains("`level` is in m, the grid's in hPa") && error.contains("gridstone create"),
+        error.contains("`level_units` is m, the grid's hPa") && error.contains("gridstone create"),
         "{error}"
     );
     let mut single = field("zone");
@@ -437,7 +496,7 @@ fn labels_lie_where_the_grid_has_them() {
         placed(&grid, single)
             .expect_err("metres")
             .to_string()
-            .contains("in m, the grid's in hPa")
+            .contains("`level_units` is m, the grid's hPa")
     );
     let mut unknown = field("levels");
     unknown.band.as_mut().expect("labels").labels[1] = "700".to_owned();
