@@ -24,6 +24,21 @@ pub(crate) fn of_datum(code: u32) -> Option<Geodetic> {
         .and_then(|(_, row)| geodetic(row))
 }
 
+/// The first system with a name, or whose datum or ellipsoid has it, in any spelling.
+pub(crate) fn of_name(name: &str) -> Option<Geodetic> {
+    let plain = |text: &str| -> String {
+        let letters = text.chars().filter(char::is_ascii_alphanumeric);
+        letters.map(|c| c.to_ascii_lowercase()).collect()
+    };
+    let wanted = plain(name);
+    // The system, its datum, and its ellipsoid.
+    [0, 2, 3].into_iter().find_map(|column| {
+        let mut found = rows()
+            .filter(|(_, row)| row.split('\t').nth(column).map(plain) == Some(wanted.clone()));
+        geodetic(found.next()?.1)
+    })
+}
+
 /// Codes and what the table has behind them.
 fn rows() -> impl Iterator<Item = (&'static str, &'static str)> {
     TABLE.lines().filter_map(|line| line.split_once('\t'))

@@ -19,7 +19,9 @@ mod wkt;
 mod tests;
 
 pub(crate) use definition::{DEGREE, Definition, Geodetic, MapProjection, degrees};
-pub(crate) use geographic::{of_code as geodetic_of_code, of_datum as geodetic_of_datum};
+pub(crate) use geographic::{
+    of_code as geodetic_of_code, of_datum as geodetic_of_datum, of_name as geodetic_of_name,
+};
 pub(crate) use methods::{Method, Parameter};
 
 use wkt::WktNode;

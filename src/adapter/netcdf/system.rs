@@ -61,11 +61,22 @@ impl System {
         let stated = stated(mapping);
         let is_stated = stated.is_some();
         let Some(crs) = stated.or_else(|| Mapping(mapping).crs(method, units[1])) else {
-            return without(Some(format!(
-                "its grid mapping `{name}` is `{}`, which is not known: the grid has no coordinate reference system; {}",
-                said(mapping, method),
-                say(mapping.leaf())
-            )));
+            if plain && method.is_empty() {
+                return without(None);
+            }
+            let instead = if plain {
+                format!("its coordinates are taken for those of {WGS84}")
+            } else {
+                "the grid has no coordinate reference system".to_owned()
+            };
+            return Self {
+                note: Some(format!(
+                    "its grid mapping `{name}` is `{}`, which is not known: {instead}; {}",
+                    said(mapping, method),
+                    say(mapping.leaf())
+                )),
+                ..without(None)
+            };
         };
         let length = metres(units[1], None);
         let misfit = match crs::is_geographic(&crs) {
@@ -94,12 +105,18 @@ impl System {
                 )),
             };
         }
+        let mapping = Mapping(mapping);
         if is_stated {
-            return in_own_unit(crs, units[1]);
+            let contradiction = mapping.contradiction(method, units[1], &crs);
+            let system = in_own_unit(crs, units[1]);
+            let note = contradiction.or(system.note);
+            return Self { note, ..system };
         }
         Self {
             crs: Some(crs),
-            note: Mapping(mapping).far_origin(units[1]),
+            note: mapping
+                .far_origin(units[1])
+                .or_else(|| mapping.unsized_earth()),
         }
     }
 }
@@ -258,6 +275,26 @@ fn code(mapping: &Variable) -> Option<String> {
         .then(|| format!("EPSG:{digits}"))
 }
 
+/// The attributes that hold a parameter.
+const LATITUDE: [&str; 1] = ["latitude_of_projection_origin"];
+const LONGITUDE: [&str; 3] = [
+    "longitude_of_central_meridian",
+    "longitude_of_projection_origin",
+    "straight_vertical_longitude_from_pole",
+];
+const SCALE: [&str; 3] = [
+    "scale_factor_at_projection_origin",
+    "scale_factor_at_central_meridian",
+    "scale_factor",
+];
+
+/// The attributes that name an earth.
+const NAMES: [&str; 3] = [
+    "horizontal_datum_name",
+    "geographic_crs_name",
+    "reference_ellipsoid_name",
+];
+
 /// A grid mapping by the attributes of CF.
 struct Mapping<'a>(&'a Variable);
 
@@ -322,6 +359,50 @@ impl Mapping<'_> {
         }
     }
 
+    /// What the attributes call the datum, the system or the ellipsoid, whichever is known by name.
+    fn named(&self) -> Option<Geodetic> {
+        let of = |name: &&str| crs::geodetic_of_name(self.0.text(name)?);
+        NAMES.iter().find_map(of)
+    }
+
+    /// What is told of an earth that has a name which is not known, and no size.
+    fn unsized_earth(&self) -> Option<String> {
+        let sizes = ["semi_major_axis", "earth_radius"];
+        let name = NAMES.iter().find_map(|name| self.0.text(name))?;
+        (self.number(&sizes).is_none() && self.named().is_none()).then(|| {
+            format!(
+                "its grid mapping names `{name}`, which is not known, and no size of the earth: that of WGS 84 is taken; say which it is with `ncatted -a semi_major_axis,{0},o,d,METRES -a inverse_flattening,{0},o,d,NUMBER FILE`",
+                self.0.leaf()
+            )
+        })
+    }
+
+    /// What is told of attributes that are not those of the system which is stated in WKT or by a
+    /// code.
+    fn contradiction(&self, method: &str, unit: &str, stated: &str) -> Option<String> {
+        let own = self.projection(method, unit)?;
+        let known = crs::definition(stated)?.projection?;
+        if own.method != known.method {
+            return None;
+        }
+        let differs = |(of, names): &(Parameter, &[&str])| {
+            self.number(names)?;
+            let (value, other) = (own.value(*of), known.value(*of));
+            ((value - other).abs() > 1e-6).then_some((value, other))
+        };
+        let all = [
+            (Parameter::Latitude, &LATITUDE[..]),
+            (Parameter::Longitude, &LONGITUDE),
+            (Parameter::Scale, &SCALE),
+        ];
+        let (value, other) = all.iter().find_map(differs)?;
+        Some(format!(
+            "its grid mapping states {}, whose parameters are others than those of its attributes ({other} and {value}): the system is taken; if the attributes are right, take it away with `ncatted -a crs_wkt,{1},d,, -a spatial_ref,{1},d,, FILE`",
+            crs::shown(stated),
+            self.0.leaf()
+        ))
+    }
+
     fn geodetic(&self) -> Geodetic {
         let text = |name: &str| self.0.text(name).map(str::to_owned);
         let (major, radius) = (
@@ -342,10 +423,12 @@ impl Mapping<'_> {
                 });
                 Geodetic::unknown("unknown", major, inverse.or(by_minor).unwrap_or(0.0))
             }
-            (None, None) => crs::definition(WGS84).map_or_else(
-                || Geodetic::unknown("WGS 84", 6_378_137.0, 298.257_223_563),
-                |wgs84| wgs84.geodetic,
-            ),
+            (None, None) => self.named().unwrap_or_else(|| {
+                crs::definition(WGS84).map_or_else(
+                    || Geodetic::unknown("WGS 84", 6_378_137.0, 298.257_223_563),
+                    |wgs84| wgs84.geodetic,
+                )
+            }),
         };
         if let Some(datum) = text("horizontal_datum_name") {
             geodetic.datum = datum;
@@ -378,17 +461,9 @@ impl Mapping<'_> {
             parallels.first().copied(),
             parallels.get(1).or(parallels.first()).copied(),
         );
-        let scale = self.number(&[
-            "scale_factor_at_projection_origin",
-            "scale_factor_at_central_meridian",
-            "scale_factor",
-        ]);
-        let latitude = self.number(&["latitude_of_projection_origin"]);
-        let longitude = self.number(&[
-            "longitude_of_central_meridian",
-            "longitude_of_projection_origin",
-            "straight_vertical_longitude_from_pole",
-        ]);
+        let scale = self.number(&SCALE);
+        let latitude = self.number(&LATITUDE);
+        let longitude = self.number(&LONGITUDE);
         let height = self.number(&["perspective_point_height"]);
         let sweep = self.0.text("sweep_angle_axis") == Some("x")
             || self.0.text("fixed_angle_axis") == Some("y");

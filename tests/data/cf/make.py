@@ -586,6 +586,22 @@ for name, unit, step in [("plane-km", "km", 1), ("plane-m", "m", 1), ("plane-m-o
     v = field(d, ("y", "x"))
     done(d, name, None, v[:], crs=None)
 
+# Grid mappings whose parts contradict each other, or that name what is not known; and an earth by its name.
+UTM = dict(grid_mapping_name="transverse_mercator", scale_factor_at_central_meridian=0.9996, latitude_of_projection_origin=0.0, false_easting=5e5, false_northing=0.0)
+system("mapping-agrees", ("m", "m"), PLANE, ["EPSG:32632"], longitude_of_central_meridian=9.0, spatial_ref="EPSG:32632", **UTM)
+system("mapping-contradicts", ("m", "m"), PLANE, ["EPSG:32632"], longitude_of_central_meridian=15.0, spatial_ref="EPSG:32632", **UTM)
+noted("mapping-contradicts", "whose parameters are others than those of its attributes (9 and 15)")
+system("mapping-of-mars", DEGREES, EARTH, ["EPSG:4326"], grid_mapping_name="latitude_longitude_of_mars")
+noted("mapping-of-mars", "`latitude_longitude_of_mars`, which is not known: its coordinates are taken for those of EPSG:4326")
+for name, attribute, text, words in [
+    ("datum-by-name", "horizontal_datum_name", "NAD27", ["GEOGCS", "6378206.4", "294.97"]),
+    ("ellipsoid-by-name", "reference_ellipsoid_name", "Bessel 1841", ["GEOGCS", "6377397.155", "299.15"]),
+    ("datum-is-wgs84", "horizontal_datum_name", "WGS_1984", ["EPSG:4326"]),
+    ("datum-of-our-own", "horizontal_datum_name", "Atlantis 1999", ["Atlantis 1999"]),
+]:
+    system(name, DEGREES, EARTH, words, grid_mapping_name="latitude_longitude", **{attribute: text})
+noted("datum-of-our-own", "names `Atlantis 1999`, which is not known, and no size of the earth")
+
 # Dimensions of labels with names that a grid has for others; bounds of times that are kept as events.
 d = make("labels-in-space", space=2)
 v = field(d, ("space", "lat", "lon"))
