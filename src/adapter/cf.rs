@@ -1,8 +1,22 @@
 //! What the CF conventions call the axes and layers of a grid, for formats that follow them.
 
+use std::collections::BTreeMap;
+
 use crate::crs;
 use crate::grid::Structure;
 use crate::kernel::Aggregation;
+
+/// Which numbers the classes of `flag_meanings` have, or which bits.
+pub(super) const FLAGS: [&str; 2] = ["flag_values", "flag_masks"];
+
+/// The numbers of one of [`FLAGS`], which a grid keeps as a text.
+pub(super) fn flags(attribute: &str, value: &str) -> Option<Vec<i64>> {
+    let numbers = value.split(' ').map(|word| word.parse().ok());
+    FLAGS
+        .contains(&attribute)
+        .then(|| numbers.collect())
+        .flatten()
+}
 
 /// What is kept of the coordinates of labels, or of a single value, beside their numbers.
 pub(super) const MEASURES: [&str; 3] = ["units", "standard_name", "positive"];
@@ -10,6 +24,18 @@ pub(super) const MEASURES: [&str; 3] = ["units", "standard_name", "positive"];
 /// The attribute of a grid that keeps one of [`MEASURES`].
 pub(super) fn measure(coordinate: &str, what: &str) -> String {
     format!("{coordinate}_{what}")
+}
+
+/// What a grid's attributes keep of a coordinate, by the names of [`MEASURES`].
+pub(super) fn measures(
+    attributes: &BTreeMap<String, String>,
+    coordinate: &str,
+) -> Vec<(&'static str, String)> {
+    let kept = |what: &&'static str| {
+        let value = attributes.get(&measure(coordinate, what))?;
+        Some((*what, value.clone()))
+    };
+    MEASURES.iter().filter_map(kept).collect()
 }
 
 /// The coordinate of which an attribute of a grid keeps one of [`MEASURES`].

@@ -268,6 +268,49 @@ pub(super) fn is_of_gdal(path: &Path) -> bool {
     name.starts_with("/vsi") || name.split_once(':').is_some_and(|(word, _)| is_word(word))
 }
 
+/// What helps with a name that is no raster as it stands: of a packed file, or of one elsewhere.
+pub(super) fn fetched(path: &Path) -> Option<String> {
+    let name = path.to_string_lossy();
+    let gdal = |way: String, named: String| match cfg!(feature = "gdal") {
+        true => format!("{way}, or name it `{named}`"),
+        false => way,
+    };
+    if let Some(file) = name.strip_prefix("file://") {
+        return Some(format!("name it `{file}`"));
+    }
+    for (scheme, way, within) in [
+        ("https://", "curl -O", "/vsicurl/https://"),
+        ("http://", "curl -O", "/vsicurl/http://"),
+        ("s3://", "aws s3 cp", "/vsis3/"),
+        ("gs://", "gsutil cp", "/vsigs/"),
+    ] {
+        if let Some(rest) = name.strip_prefix(scheme) {
+            let here = if scheme.starts_with("http") { "" } else { " ." };
+            return Some(gdal(
+                format!("fetch it with `{way} {name}{here}`"),
+                format!("{within}{rest}"),
+            ));
+        }
+    }
+    let lower = name.to_ascii_lowercase();
+    for (end, way, within, member) in [
+        (".tar.gz", "tar xf", "/vsitar/", "/MEMBER"),
+        (".tgz", "tar xf", "/vsitar/", "/MEMBER"),
+        (".tar", "tar xf", "/vsitar/", "/MEMBER"),
+        (".zip", "unzip", "/vsizip/", "/MEMBER"),
+        (".gz", "gunzip -k", "/vsigzip/", ""),
+    ] {
+        if lower.ends_with(end) {
+            let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            return Some(gdal(
+                format!("unpack it with `{way} {name}`"),
+                format!("{within}{}{member}", whole.display()),
+            ));
+        }
+    }
+    None
+}
+
 /// Opens a file to read.
 #[cfg(any(feature = "geotiff", feature = "netcdf"))]
 pub(super) fn open(path: &Path) -> Result<File> {

@@ -61,6 +61,11 @@ impl Conversion {
         }
     }
 
+    /// The same of differences, which have no zero of their own.
+    pub(super) fn of_differences(self) -> Self {
+        Self { shift: 0.0, ..self }
+    }
+
     /// What is to be said of it where the file and the grid say these units.
     pub(super) fn remark(self, from: Option<&str>, to: Option<&str>) -> Option<String> {
         match (from, to?) {

@@ -38,9 +38,18 @@ fn jpeg_2000_png_vrt_and_archives_are_sources() {
     work.gdal("gdal_translate", &["-of", "AAIGrid", "utm.tif", "a.asc"]);
     work.tif("rgb.tif", &bands(120, 150), |_| {});
     work.gdal("gdal_translate", &["-of", "PNG", "rgb.tif", "a.png"]);
-    for file in ["a.jp2", "a.vrt", "a.asc", "a.png"] {
+    // A raster that is a directory.
+    work.gdal("gdal_translate", &["-of", "Zarr", "utm.tif", "a.zarr"]);
+    for file in ["a.jp2", "a.vrt", "a.asc", "a.png", "a.zarr"] {
         is_read(&work, file);
     }
+    work.ok(&["create", "store", "dem", "--like", "utm.tif"]);
+    let why = work.fails(&["import", "store", "dem", "store"]);
+    assert!(
+        why.contains("is a directory; name the files in it"),
+        "{why}"
+    );
+    work.ok(&["drop", "store", "dem", "--yes"]);
     let gz = std::fs::File::create(work.path("utm.tif.gz")).unwrap();
     let mut gz = flate2::write::GzEncoder::new(gz, flate2::Compression::fast());
     let bytes = std::fs::read(work.path("utm.tif")).unwrap();
@@ -50,6 +59,28 @@ fn jpeg_2000_png_vrt_and_archives_are_sources() {
         &work,
         &format!("/vsigzip/{}", work.path("utm.tif.gz").display()),
     );
+}
+
+/// What the bands are that GDAL counts is noted where a grid does not keep it.
+#[test]
+fn classes_and_times_of_bands_are_noted() {
+    let work = Work::new();
+    work.utm("utm.tif", 30, 40);
+    work.gdal("gdal_translate", &["-of", "VRT", "utm.tif", "a.vrt"]);
+    let text = std::fs::read_to_string(work.path("a.vrt")).unwrap();
+    let noted = |name: &str, more: &str| {
+        let (before, rest) = text.split_once("<VRTRasterBand").unwrap();
+        let (kind, after) = rest.split_once('>').unwrap();
+        let made = format!("{before}<VRTRasterBand{kind}>{more}{after}");
+        std::fs::write(work.path(name), made).unwrap();
+        let raster = GdalRaster::open(work.path(name)).unwrap();
+        raster.header().notes.join("\n")
+    };
+    let classes = "<CategoryNames><Category>none</Category></CategoryNames>";
+    assert!(noted("classes.vrt", classes).contains("numbers of classes"));
+    let time = "<Metadata><MDI key=\"NETCDF_DIM_time\">5</MDI></Metadata>";
+    assert!(noted("time.vrt", time).contains("several times or heights (`NETCDF_DIM_time=5`)"));
+    assert_eq!(noted("plain.vrt", ""), "");
 }
 
 #[test]

@@ -148,6 +148,15 @@ pub(super) fn shown_as(band: &RasterBand) -> GDALColorInterp::Type {
     unsafe { gdal_sys::GDALGetRasterColorInterpretation(band.c_rasterband()) }
 }
 
+/// Whether the numbers of a band are those of classes that have names.
+pub(super) fn has_classes(band: &RasterBand) -> bool {
+    // SAFETY: the band lives through the calls, which read only; the list is the band's own.
+    unsafe {
+        let names = gdal_sys::GDALGetRasterCategoryNames(band.c_rasterband());
+        !names.is_null() && !(*names).is_null()
+    }
+}
+
 /// The files that a dataset is read from, as far as it knows them.
 pub(super) fn files(dataset: &Dataset) -> Vec<PathBuf> {
     let mut files = Vec::new();

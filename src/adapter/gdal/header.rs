@@ -4,10 +4,10 @@ use gdal::raster::RasterBand;
 use gdal::{Dataset, Metadata};
 
 use super::dataset::asked;
-use super::ffi::{GDALColorInterp, shown_as};
+use super::ffi::{GDALColorInterp, has_classes, shown_as};
 use crate::adapter::cells::{gdal_name, widens};
 use crate::adapter::geotiff::{
-    Affine, Band, Header, MASK_AND_VALUE, PALETTE, nodata, several_units,
+    Affine, Band, CLASSES, Header, MASK_AND_VALUE, PALETTE, nodata, several_units,
 };
 use crate::array::{Cells, DType};
 use crate::crs;
@@ -100,6 +100,10 @@ pub(super) fn described(dataset: &Dataset) -> Result<Described> {
             notes.push(PALETTE.to_owned());
         }
     }
+    if bands.iter().any(|(_, band)| has_classes(band)) {
+        notes.push(CLASSES.to_owned());
+    }
+    notes.extend(bands.iter().find_map(|(_, band)| along_time(band)));
     let masked = places
         .iter()
         .any(|band| band.mask.is_some() || band.alpha.is_some());
@@ -136,6 +140,20 @@ pub(super) fn described(dataset: &Dataset) -> Result<Described> {
         bands: places,
         skew,
     })
+}
+
+/// What is told of a band that is one of several times or heights, which GDAL has among what it
+/// says of the band.
+fn along_time(band: &RasterBand) -> Option<String> {
+    let items = band.metadata_domain("").unwrap_or_default();
+    let item = items.into_iter().find(|item| {
+        ["NETCDF_DIM_", "GRIB_VALID_TIME="]
+            .iter()
+            .any(|name| item.starts_with(name))
+    })?;
+    Some(format!(
+        "its bands are of several times or heights (`{item}`), which are not kept: they go by their numbers; import a NetCDF file by its own name, or each band to its time with `gdal_translate -b N FILE BAND.tif` and `--at-time`"
+    ))
 }
 
 /// The names of the rasters that a dataset lists, if it holds several.

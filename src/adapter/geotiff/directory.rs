@@ -24,6 +24,7 @@ pub(super) mod tag {
     pub(in super::super) const COMPRESSION: u16 = 259;
     pub(in super::super) const PHOTOMETRIC: u16 = 262;
     pub(in super::super) const FILL_ORDER: u16 = 266;
+    pub(in super::super) const DESCRIPTION: u16 = 270;
     pub(in super::super) const STRIP_OFFSETS: u16 = 273;
     pub(in super::super) const ORIENTATION: u16 = 274;
     pub(in super::super) const SAMPLES_PER_PIXEL: u16 = 277;
@@ -40,6 +41,7 @@ pub(super) mod tag {
     pub(in super::super) const EXTRA_SAMPLES: u16 = 338;
     pub(in super::super) const SAMPLE_FORMAT: u16 = 339;
     pub(in super::super) const JPEG_TABLES: u16 = 347;
+    pub(in super::super) const IMAGE_DEPTH: u16 = 32997;
     pub(in super::super) const YCBCR_SUBSAMPLING: u16 = 530;
     pub(in super::super) const LERC_PARAMETERS: u16 = 50674;
     pub(in super::super) const PIXEL_SCALE: u16 = 33550;

@@ -460,6 +460,14 @@ fn refuse_rare<R: Read + Seek>(
             "the TIFF stores bits from right to left; rewrite it with `gdal_translate -co COMPRESS=DEFLATE FILE CONVERTED.tif`",
         ));
     }
+    if let Some(slices) = source
+        .unsigned_one(directory, tag::IMAGE_DEPTH)?
+        .filter(|slices| *slices > 1)
+    {
+        return Err(Error::invalid(format!(
+            "the TIFF is a volume of {slices} slices; make a file of each with `python3 -c \"import tifffile as t; [t.imwrite(f'SLICE-{{n}}.tif', slice) for n, slice in enumerate(t.imread('FILE'))]\"` (of `pip install tifffile`)"
+        )));
+    }
     // JPEG and WebP give red, green and blue, whatever they store.
     if source.unsigned_one(directory, tag::PHOTOMETRIC)? == Some(6)
         && !matches!(compression, Compression::Jpeg | Compression::WebP)

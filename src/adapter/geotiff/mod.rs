@@ -56,7 +56,7 @@ pub use plan::Plan;
 pub(in crate::adapter) use plan::PlanImage;
 pub use reader::{Band, GeoTiff, Header, Window};
 #[cfg(feature = "gdal")]
-pub(in crate::adapter) use reader::{MASK_AND_VALUE, PALETTE, several_units};
+pub(in crate::adapter) use reader::{CLASSES, MASK_AND_VALUE, PALETTE, several_units};
 pub use writer::{Profile, Sheet, Writer, write, write_to};
 
 /// Why a TIFF that is whole is not read here, although GDAL reads it: what an error is about.

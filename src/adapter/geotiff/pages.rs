@@ -14,6 +14,8 @@ pub(super) struct Pages {
     pub(super) mask: Option<ImageLayout>,
     /// How many images in full resolution there are beside the first.
     pub(super) further: usize,
+    /// How many images stand behind the first without directories.
+    pub(super) behind: u64,
     /// Where the directories of images in full resolution are that stand within others.
     pub(super) within: Vec<u64>,
     /// The overviews of the first image, in the order of the file. They are not looked into before
@@ -38,6 +40,7 @@ impl Pages {
     ) -> Result<Self> {
         let mut pages = Self {
             within: within(source, directories)?,
+            behind: behind(source, directories)?,
             ..Self::default()
         };
         for directory in directories.iter().skip(1) {
@@ -108,8 +111,49 @@ impl Pages {
                 "within its directories (SubIFDs) the file has {images} not read; make a file of the first of them with `gdal_translate GTIFF_DIR:off:{at}:FILE IMAGE.tif`"
             )
         });
-        beside.into_iter().chain(within)
+        let behind = (self.behind > 0).then(|| {
+            format!(
+                "the file has {} images, of which only the first has a directory, and is read; the others are not: make a file of each with `python3 -c \"import tifffile as t; [t.imwrite(f'IMAGE-{{n}}.tif', image) for n, image in enumerate(t.imread('FILE'))]\"`",
+                self.behind + 1
+            )
+        });
+        [beside, within, behind].into_iter().flatten()
     }
+}
+
+/// How many images stand behind the first without directories, as ImageJ and tifffile write large
+/// stacks: the description tells.
+fn behind<R: Read + Seek>(source: &mut TiffBytes<R>, directories: &[Directory]) -> Result<u64> {
+    let [only] = directories else {
+        return Ok(0);
+    };
+    let text = source.text(only, tag::DESCRIPTION)?;
+    let number = |from: &str| {
+        let digits = from.trim_start().split(|c: char| !c.is_ascii_digit());
+        digits.into_iter().next()?.parse::<u64>().ok()
+    };
+    if text.starts_with("ImageJ=") {
+        let count = text
+            .lines()
+            .find_map(|line| number(line.strip_prefix("images=")?));
+        return Ok(count.unwrap_or(1).saturating_sub(1));
+    }
+    // {"shape": [5, 8, 12], "truncated": true}
+    let shape = text
+        .split_once("\"shape\": [")
+        .filter(|_| text.contains("\"truncated\": true"));
+    let lengths = shape.and_then(|(_, rest)| rest.split(']').next());
+    let Some(lengths) = lengths else {
+        return Ok(0);
+    };
+    let all = lengths
+        .split(',')
+        .filter_map(number)
+        .fold(1, u64::saturating_mul);
+    let one = |tag| -> Result<u64> { Ok(source.unsigned_one(only, tag)?.unwrap_or(1)) };
+    let [width, height, bands] = [tag::WIDTH, tag::HEIGHT, tag::SAMPLES_PER_PIXEL].map(one);
+    let image = width?.saturating_mul(height?).saturating_mul(bands?);
+    Ok((all / image.max(1)).saturating_sub(1))
 }
 
 /// Whether the image of a directory is one in less resolution, and whether it is a mask.

@@ -56,6 +56,9 @@ pub struct Header {
 }
 
 /// What is told of a file whose cells are numbers of colours.
+/// What is noted of classes that have names, or a table.
+pub(in crate::adapter) const CLASSES: &str = "its cells are the numbers of classes, whose names the grid does not keep; a mean of them is no class, so make the grid with `--aggregator mode`";
+/// What is noted of numbers of colours.
 pub(in crate::adapter) const PALETTE: &str = "its cells are the numbers of colours in a list, which is not kept; a mean of them is no colour, so make the grid with `--aggregator mode`";
 /// What is told of a file that says in two ways which cells hold data.
 pub(in crate::adapter) const MASK_AND_VALUE: &str = "it has both a nodata value and a mask or alpha: a cell holds data where both say so (`gdal_translate -a_nodata none FILE MASKED.tif` leaves it to the mask)";

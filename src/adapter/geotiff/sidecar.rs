@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::Beyond;
 use super::georef::Affine;
 use super::nodata::{self, attribute, unescape};
-use super::reader::{GeoTiff, Header};
+use super::reader::{CLASSES, GeoTiff, Header};
 use crate::adapter::file::LazyFile;
 use crate::crs;
 use crate::error::{Error, Result};
@@ -35,6 +35,11 @@ pub(super) fn complete(header: &mut Header, path: &Path) -> Result<()> {
                 from.display()
             ));
         }
+    }
+    if found(&behind(path, ".vat.dbf"))?.is_some()
+        && !header.notes.iter().any(|note| note == CLASSES)
+    {
+        header.notes.push(CLASSES.to_owned());
     }
     if header.affine.is_none()
         && let Some((from, text)) = read_first(&world_files(path))?
@@ -272,6 +277,14 @@ fn aux(header: &mut Header, document: &str) -> Result<()> {
             continue;
         };
         let text = |name: &str| element(band, name).map(|text| unescape(text.trim()));
+        let has_classes = element(band, "CategoryNames")
+            .is_some_and(|of| of.contains("<Category>"))
+            || elements(band, "GDALRasterAttributeTable")
+                .iter()
+                .any(|(kind, _)| attribute(kind, "tableType").as_deref() == Some("thematic"));
+        if has_classes && !header.notes.iter().any(|note| note == CLASSES) {
+            header.notes.push(CLASSES.to_owned());
+        }
         if let Some(text) = text("NoDataValue") {
             match nodata::parse(&text, header.dtype) {
                 Ok(cell) => own[at] = Some(cell),

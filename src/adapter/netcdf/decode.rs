@@ -244,7 +244,8 @@ impl Attributes<'_> {
             let same = with_cells!(&cell, |cells| cells
                 .first()
                 .is_some_and(|cell| cell.to_f64() == number));
-            (same || self.raw == DType::F32).then_some(cell)
+            let is_near = self.raw == DType::F32 && number.is_finite() == fits_single(number);
+            (same || is_near).then_some(cell)
         };
         exact(number).or_else(|| {
             let (scale, offset) = self.packed?;
@@ -301,7 +302,9 @@ impl Attributes<'_> {
             .map(|(scale, _)| scale.abs());
         let end = |number: f64| match (self.raw, scale) {
             (_, Some(scale)) => End::Value(number, number.abs() * rounding + scale * 1e-6),
-            (DType::F32, None) => End::Stored(Cells::filled(DType::F32, 1, number)),
+            (DType::F32, None) if number.is_finite() == fits_single(number) => {
+                End::Stored(Cells::filled(DType::F32, 1, number))
+            }
             _ => End::Number(number),
         };
         Ok(numbers(self.variable, name, value)?
@@ -309,6 +312,12 @@ impl Attributes<'_> {
             .map(end)
             .collect())
     }
+}
+
+/// Whether the float32 nearest to a number is finite.
+fn fits_single(number: f64) -> bool {
+    let cell = Cells::filled(DType::F32, 1, number);
+    cell.number(0).to_f64().is_finite()
 }
 
 fn as_unsigned(dtype: DType) -> DType {

@@ -128,9 +128,10 @@ impl Field {
             _ if choice.index_axes => Ok(EvenCells::index(shape[axis])),
             Some(coordinate) => EvenCells::read(&file, coordinate),
             None => Err(refused(format!(
-                "there is no 1-D coordinate variable for its axis `{}`{}; keep it in a grid of its own, made with `gridstone create STORE NAME --like FILE --index-axes`",
+                "there is no 1-D coordinate variable for its axis `{}`{}; {}",
                 variable.dimensions[axis].name,
-                curvilinear(&header, variable)
+                curvilinear(&header, variable),
+                elsewhere(&header, variable)
             ))),
         };
         let (y, x) = (along(roles.y)?, along(roles.x)?);
@@ -152,8 +153,14 @@ impl Field {
         }
         let of_times = times.as_ref().and_then(|times| times.note.clone());
         let mut notes: Vec<String> = of_times.into_iter().chain(identity.notes.clone()).collect();
+        notes.extend(band.as_ref().and_then(|band| band.note.clone()));
         notes.extend(system.note);
         notes.extend(unplaced(&header, variable, &roles).filter(|_| units == ["", ""]));
+        notes.extend(
+            transformed(&header, variable)
+                .filter(|_| choice.index_axes)
+                .map(|name| format!("its place, the `GeoTransform` of `{name}`, is not kept")),
+        );
         let plane = [roles.y, roles.x].map(|axis| coordinate(&header, variable, axis));
         let plane = plane.into_iter().flatten().filter(|_| !choice.index_axes);
         notes.extend(plane.clone().filter_map(space::turned));
@@ -474,6 +481,25 @@ fn unplaced(header: &Header, variable: &Variable, roles: &Roles) -> Option<Strin
             "its rows and columns are numbers, `{y}` and `{x}`: where they lie is not kept{wide}"
         )
     })
+}
+
+/// The grid mapping that places a variable by the coefficients of GDAL.
+fn transformed<'a>(header: &'a Header, variable: &Variable) -> Option<&'a str> {
+    let mut names = variable.text("grid_mapping")?.split_whitespace();
+    let mapping = names.find_map(|name| header.near(variable, name.trim_end_matches(':')))?;
+    mapping.text("GeoTransform")?;
+    Some(&mapping.name)
+}
+
+/// What helps where rows or columns have no coordinates.
+fn elsewhere(header: &Header, variable: &Variable) -> String {
+    match transformed(header, variable) {
+        Some(_) => format!(
+            "it is placed by a `GeoTransform`, which GDAL reads: make a GeoTIFF of it with `gdal_translate 'NETCDF:\"FILE\":{}' PLACED.tif`",
+            variable.name
+        ),
+        None => "keep it in a grid of its own, made with `gridstone create STORE NAME --like FILE --index-axes`".to_owned(),
+    }
 }
 
 /// The 2-D coordinates that a variable has in place of 1-D ones, as a remark.

@@ -20,6 +20,8 @@ use crate::grid::{Schema, SchemaBuilder};
 
 /// The attribute of a grid that names the coordinate which its times were asked from.
 pub(super) const TIME: &str = "time_coordinate";
+/// The attribute of a grid made of a file whose steps begin before its times.
+pub(super) const LATER: &str = "time_in_step";
 /// What a grid keeps of a variable.
 const KEPT: [&str; 4] = [
     "standard_name",
@@ -40,6 +42,9 @@ pub(super) struct Identity {
     /// What the numbers of labels and of such coordinates are, by the name of the attribute that
     /// keeps it: `height_units` of labels are `m`, `depth_positive` is `down`.
     measures: BTreeMap<String, String>,
+    /// Whether its values are differences of what they are called: a deviation of 1 degree Celsius
+    /// is one of 1 kelvin.
+    is_difference: bool,
     /// Where rows and columns lie that are kept on index axes. See [`corners`].
     pub(super) corners: BTreeMap<String, String>,
     /// The time coordinate, if it was asked for.
@@ -68,9 +73,23 @@ impl Identity {
             .clone()
             .filter(|codes| (1..=TEXT_MAX).contains(&codes.len()))
             .map(|codes| ("codes".to_owned(), codes));
+        let numbers = |name: &str| {
+            let numbers = match variable.attribute(name)? {
+                Value::Text(text) => text.clone(),
+                Value::Numbers(cells) => {
+                    let texts = (0..cells.len()).map(|cell| cells.number(cell).to_string());
+                    texts.collect::<Vec<_>>().join(" ")
+                }
+            };
+            (1..=TEXT_MAX).contains(&numbers.len()).then_some(numbers)
+        };
+        let flags = cf::FLAGS
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), numbers(name)?)));
         let attributes = KEPT
             .iter()
             .filter_map(|name| Some(((*name).to_owned(), text(name)?)))
+            .chain(flags)
             .chain(codes)
             .collect();
         let header = file.header();
@@ -131,11 +150,21 @@ impl Identity {
             }
         }
         notes.extend(told);
+        let begun = timing.filter(|timing| {
+            choice.time.is_none() && timing.axis.is_some() && timing::is_reference(timing.times)
+        });
+        notes.extend(begun.map(|timing| {
+            format!(
+                "its times are those at which forecasts begin, `{}`; those at which its values are valid are not kept",
+                timing.times.name
+            )
+        }));
         Ok(Self {
             unit: text("units"),
             attributes,
             singles,
             measures,
+            is_difference: is_difference(variable),
             corners: BTreeMap::new(),
             time: choice.time.clone(),
             notes,
@@ -208,7 +237,12 @@ impl Field {
         let (Some(from), Some(to)) = (self.identity.unit.as_deref(), schema.unit()) else {
             return Ok(Conversion::NONE);
         };
-        Conversion::for_cells(from, to, schema.dtype()).map_err(|why| {
+        let conversion = Conversion::for_cells(from, to, schema.dtype());
+        let conversion = conversion.map(|conversion| match self.identity.is_difference {
+            true => conversion.of_differences(),
+            false => conversion,
+        });
+        conversion.map_err(|why| {
             Error::invalid(format!(
                 "the variable's unit is `{from}`, the grid's `{to}`, and {why}; make a grid for it with `gridstone create STORE NAME --like FILE`, or correct the unit with `ncatted -a units,{},o,c,'{to}' FILE`",
                 self.name.rsplit('/').next().unwrap_or_default()
@@ -251,6 +285,49 @@ impl Field {
         }
     }
 
+    /// What is told of labels or single values of which the grid says what they are, and the file
+    /// does not.
+    fn unsaid(&self, schema: &Schema) -> Option<String> {
+        let known = schema.attributes();
+        if let Some(band) = &self.band {
+            let name = cf::measure(&band.name, "units");
+            let unit = known
+                .get(&name)
+                .filter(|_| !band.measures.contains_key(&name))?;
+            return Some(format!(
+                "it says no unit of `{}`; its labels are taken for the grid's, in {unit}",
+                band.name
+            ));
+        }
+        let is_single = |(name, value): &(&String, &String)| {
+            let (number, unit) = value.split_once(' ').unwrap_or((value, ""));
+            let is_number = number.parse::<f64>().is_ok() && !unit.contains(' ');
+            let is_other = KEPT.contains(&name.as_str()) || cf::FLAGS.contains(&name.as_str());
+            is_number && !is_other && cf::measured(name).is_none()
+        };
+        let (name, value) = known
+            .iter()
+            .find(|single| is_single(single) && !self.identity.singles.contains_key(single.0))?;
+        Some(format!(
+            "the grid is of `{name}` {value}, of which it says nothing"
+        ))
+    }
+
+    /// What is told of times that are no beginnings of steps where bounds say so, and are taken for
+    /// such elsewhere.
+    fn beginnings(&self, schema: &Schema) -> Option<String> {
+        let times = self.times.as_ref()?;
+        let is_known = schema.attributes().contains_key(LATER);
+        if schema.structure().irregular().is_some() || schema.variable().is_none() {
+            return None;
+        }
+        match (times.are_later(), &times.bounds) {
+            (true, _) if !is_known => Some("its bounds say that its steps begin before its times; those of files without bounds, which may be in the grid, begin at theirs".to_owned()),
+            (_, None) if is_known => Some("it has no bounds of its times, which are taken for the beginnings of steps; the grid was made of a file whose bounds say that steps begin before".to_owned()),
+            _ => None,
+        }
+    }
+
     /// What is to be known of how the values of the variable become those of a grid.
     pub(super) fn remarks(&self, schema: &Schema, conversion: Conversion) -> Vec<String> {
         let unit = conversion.remark(self.identity.unit.as_deref(), schema.unit());
@@ -271,6 +348,14 @@ impl Field {
         let bounds = self.times.as_ref().and_then(|times| times.bounds.as_ref());
         let bounds = bounds.filter(|_| schema.structure().irregular().is_some()).map(|_| {
             "its times have bounds, from when to when its values go: the grid keeps events at their times, and no bounds".to_owned()
+        });
+        let unsaid = self.unsaid(schema);
+        let classes = ["flag_meanings", "flag_values", "flag_masks"];
+        let classes = classes.iter().find_map(|name| {
+            let (known, own) = self.other(name, schema)?;
+            Some(format!(
+                "its classes are others than the grid's (`{name}`): {own}, and {known}; make a grid for it with `gridstone create STORE NAME --like FILE` if one number has two meanings"
+            ))
         });
         let methods = self.other("cell_methods", schema);
         let methods = methods.map(|(known, own)| {
@@ -299,8 +384,25 @@ impl Field {
             .chain(methods)
             .chain(elsewhere)
             .chain(bounds)
+            .chain(classes)
+            .chain(unsaid)
+            .chain(self.beginnings(schema))
             .collect()
     }
+}
+
+/// Whether the values of a variable are differences, by what CF has for that.
+fn is_difference(variable: &Variable) -> bool {
+    let has = |attribute: &str, words: &[&str]| {
+        let text = variable.text(attribute).unwrap_or_default();
+        words.iter().any(|word| text.contains(word))
+    };
+    has("units_metadata", &["difference"])
+        || has("cell_methods", &["standard_deviation", "range"])
+        || has(
+            "standard_name",
+            &["_anomaly", " standard_error", "change_over_time_in_"],
+        )
 }
 
 /// What is told where forecasts of several runs may have one time.

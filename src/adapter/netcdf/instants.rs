@@ -289,7 +289,7 @@ impl TimeDecoder {
                         .map_or("hours".to_owned(), |tick| tick.to_string());
                     Err(remedy(
                         cause,
-                        set("units", &format!("{tick} since 2000-01-01")),
+                        set("units", &format!("{tick} since YYYY-MM-DD")),
                     ))
                 }
             },

@@ -7,6 +7,7 @@ use super::file::NetCdf;
 use super::header::{Header, Value, Variable};
 use super::identity::TEXT_MAX;
 use super::stored::Stored;
+use super::timing;
 use crate::adapter::cf;
 use crate::error::{Error, Result};
 use crate::grid::Structure;
@@ -18,6 +19,8 @@ pub(super) struct Labels {
     pub(super) labels: Vec<String>,
     /// What the labels are numbers of, by the name of the attribute of a grid that keeps it.
     pub(super) measures: BTreeMap<String, String>,
+    /// What of them is not kept.
+    pub(super) note: Option<String>,
 }
 
 /// Which quantity the numbers of a coordinate are, and which way they grow: a depth of 1 m is no
@@ -35,13 +38,32 @@ impl Labels {
     /// number.
     pub(super) fn read(file: &NetCdf, variable: &Variable, axis: usize) -> Result<Self> {
         let (header, dimension) = (file.header(), &variable.dimensions[axis]);
-        let (labels, measures) = if let Some(numbers) = coordinate(header, variable, axis) {
+        let texts = texts_of(header, variable, axis);
+        let own = coordinate(header, variable, axis);
+        let mut note = own.zip(texts).map(|(numbers, texts)| {
+            format!(
+                "its labels are the numbers of `{}`; the texts of `{}` are not kept",
+                numbers.name, texts.name
+            )
+        });
+        let mut numbers = own;
+        if own.is_none() && texts.is_none() {
+            numbers = numbers_of(header, variable, axis);
+            if let Some(beside) = numbers.filter(|beside| !tells_apart(file, beside)) {
+                note = Some(format!(
+                    "the numbers of `{}` are no labels, as some are missing or there twice: its labels are 1 to {}",
+                    beside.name, dimension.len
+                ));
+                numbers = None;
+            }
+        }
+        let (labels, measures) = if let Some(numbers) = numbers {
             let unit = numbers.text("units").filter(|unit| *unit != "1");
             let unit = unit.map(|unit| (cf::measure(&dimension.name, "units"), unit.to_owned()));
             let measures = directed(&dimension.name, numbers);
             let measures = measures.into_iter().chain(unit).collect();
             (of_numbers(file, numbers)?, measures)
-        } else if let Some(texts) = texts_of(header, variable, axis) {
+        } else if let Some(texts) = texts {
             (of_texts(file, texts)?, BTreeMap::new())
         } else {
             (
@@ -55,8 +77,16 @@ impl Labels {
             name: dimension.name.clone(),
             labels,
             measures,
+            note,
         })
     }
+}
+
+/// Whether none of some numbers is missing, and none there twice.
+fn tells_apart(file: &NetCdf, numbers: &Variable) -> bool {
+    let labels = of_numbers(file, numbers).unwrap_or_default();
+    let different: BTreeSet<&String> = labels.iter().collect();
+    !labels.is_empty() && different.len() == labels.len()
 }
 
 /// Numbers as labels, none of which may be missing.
@@ -112,25 +142,35 @@ pub(super) fn alike(a: &str, b: &str) -> bool {
     a.split(' ').count() == b.split(' ').count() && a.split(' ').zip(b.split(' ')).all(one)
 }
 
+/// The coordinates that a variable lists.
+fn listed<'a>(header: &'a Header, variable: &'a Variable) -> impl Iterator<Item = &'a Variable> {
+    let texts = [
+        variable.text("coordinates"),
+        header.attribute("coordinates").and_then(Value::text),
+    ];
+    let names = texts.into_iter().flatten().flat_map(str::split_whitespace);
+    names.filter_map(|name| header.near(variable, name))
+}
+
+/// The only numbers along an axis among the coordinates of the variable, but for times.
+fn numbers_of<'a>(header: &'a Header, variable: &'a Variable, axis: usize) -> Option<&'a Variable> {
+    let dimension = &variable.dimensions[axis];
+    let mut along = listed(header, variable).filter(|of| {
+        of.dtype.is_some() && of.dimensions == [dimension.clone()] && !timing::is_timely(of)
+    });
+    along.next().filter(|_| along.next().is_none())
+}
+
 /// The texts along an axis: those of its own name, else the only ones among the coordinates of the
 /// variable.
-fn texts_of<'a>(header: &'a Header, variable: &Variable, axis: usize) -> Option<&'a Variable> {
+fn texts_of<'a>(header: &'a Header, variable: &'a Variable, axis: usize) -> Option<&'a Variable> {
     let dimension = &variable.dimensions[axis];
     let along = |of: &&Variable| {
         let axes = 1 + usize::from(of.letters);
         (of.letters || of.words) && of.dimensions.len() == axes && of.dimensions[0] == *dimension
     };
-    let listed = [
-        variable.text("coordinates"),
-        header.attribute("coordinates").and_then(Value::text),
-    ];
-    let mut listed = listed
-        .into_iter()
-        .flatten()
-        .flat_map(str::split_whitespace)
-        .filter_map(|name| header.near(variable, name));
     let own = header.near(variable, &dimension.name).filter(along);
-    own.or_else(|| listed.find(along))
+    own.or_else(|| listed(header, variable).find(along))
 }
 
 /// Texts as labels, each of which has to be another.

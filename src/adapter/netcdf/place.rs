@@ -191,7 +191,7 @@ impl GridAxes {
             }
             (Some(axis), _, false) => {
                 return refused(format!(
-                    "the variable does not say where it lies along axis `{0}`; give the file a time as with `ncap2 -s '{0}=0.0; {0}@units=\"hours since 2000-01-01\"' FILE WITH_TIME.nc`",
+                    "the variable does not say where it lies along axis `{0}`; give the file a time as with `ncap2 -s '{0}=0.0; {0}@units=\"hours since YYYY-MM-DD\"' FILE WITH_TIME.nc`",
                     name(axis)
                 ));
             }

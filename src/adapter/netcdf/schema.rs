@@ -1,6 +1,7 @@
 //! A grid after a variable.
 
 use super::field::Field;
+use super::identity::LATER;
 use super::labels::{beside, fitting};
 use super::time::FileTimes;
 use crate::array::DType;
@@ -48,6 +49,7 @@ pub fn schema_like(fields: &[Field], like: &Like) -> Result<Schema> {
     };
     let mut structure = Structure::builder();
     let mut chunk = like.chunk.unwrap_or(256);
+    let mut steps_are_later = false;
     if let Some(times) =
         FileTimes::together(fields.iter().filter_map(|field| field.times.as_ref()))?
     {
@@ -55,6 +57,7 @@ pub fn schema_like(fields: &[Field], like: &Like) -> Result<Schema> {
         let irregular = like
             .irregular
             .unwrap_or(like.time_step.is_none() && times.are_irregular());
+        steps_are_later = !irregular && times.are_later();
         structure = structure.dimension(if irregular {
             times.events(like.time_chunk, like.time_step)?
         } else {
@@ -88,7 +91,10 @@ pub fn schema_like(fields: &[Field], like: &Like) -> Result<Schema> {
     if let Some(nodata) = like.nodata.or_else(|| field.decoding.nodata()) {
         schema = schema.nodata(nodata);
     }
-    let schema = field.identity.keep(&field.name, schema);
+    let mut schema = field.identity.keep(&field.name, schema);
+    if steps_are_later {
+        schema = schema.attribute(LATER, "later than its beginning");
+    }
     like.aggregators
         .iter()
         .cloned()

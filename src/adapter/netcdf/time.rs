@@ -100,6 +100,12 @@ impl FileTimes {
         Ok((bounds.iter().map(|[from, _]| *from).collect(), Some(first)))
     }
 
+    /// Whether bounds say that steps begin before their times.
+    pub(super) fn are_later(&self) -> bool {
+        let mut steps = self.times.iter().zip(self.bounds.iter().flatten());
+        steps.any(|(at, [from, _])| at != from)
+    }
+
     /// Whether no regular axis has these times, or one of which most steps would be empty: where
     /// the file does not say by bounds how long steps are, and most of its times are further apart
     /// than the closest.

@@ -325,7 +325,7 @@ impl<'a> Search<'a> {
             None => (
                 format!("there is no variable `{name}`"),
                 format!(
-                    "ncap2 -s '{name}[${name}]=array(0.0,1.0,${name}); {name}@units=\"hours since 2000-01-01\"' FILE WITH_TIMES.nc"
+                    "ncap2 -s '{name}[${name}]=array(0.0,1.0,${name}); {name}@units=\"hours since YYYY-MM-DD\"' FILE WITH_TIMES.nc"
                 ),
             ),
         };
@@ -406,7 +406,7 @@ fn anew(name: &str, units: &str) -> String {
         [tick, "after" | "from" | "ref" | "@", date @ ..] if tick.parse::<Tick>().is_ok() => {
             set(&format!("{tick} since {}", date.join(" ")))
         }
-        _ => set("hours since 2000-01-01"),
+        _ => set("hours since YYYY-MM-DD"),
     }
 }
 

@@ -107,7 +107,7 @@ fn opened(path: &Path) -> Result<Box<dyn RasterFile>> {
     if !is_other(path)? {
         return match GeoTiff::open(path) {
             Ok(tiff) => Ok(Box::new(tiff)),
-            Err(error) if error.subject() == Some(&Beyond::Coding) => by_gdal(path, error),
+            Err(error) if error.subject() == Some(&Beyond::Coding) => by_gdal(path, error, true),
             Err(error) => Err(error),
         };
     }
@@ -115,18 +115,27 @@ fn opened(path: &Path) -> Result<Box<dyn RasterFile>> {
     let help = format!(
         "make a GeoTIFF of it with `gdal_translate {name} CONVERTED.tif`, or build gridstone with the feature `gdal`"
     );
+    if let Some(remedy) = file::fetched(path) {
+        let refused = Error::invalid(format!("`{shown}` is no raster as it stands; {remedy}"));
+        return by_gdal(path, refused, true);
+    }
     let refused = Error::invalid(match kind(path) {
         Some(kind) => format!("`{shown}` is {kind}, which this gridstone does not read; {help}"),
         None => format!(
             "`{shown}` cannot be read as a GeoTIFF or as NetCDF; if it is a raster that GDAL opens, {help}"
         ),
     });
-    by_gdal(path, refused)
+    by_gdal(path, refused, false)
 }
 
+/// What GDAL has to read; `helps` says that what a file is refused with has a way for where GDAL
+/// cannot read it either.
 #[cfg(feature = "gdal")]
-fn by_gdal(path: &Path, _: Error) -> Result<Box<dyn RasterFile>> {
-    let raster = GdalRaster::open(path)?;
+fn by_gdal(path: &Path, refused: Error, helps: bool) -> Result<Box<dyn RasterFile>> {
+    let raster = GdalRaster::open(path).map_err(|cause| match helps {
+        true => refused.because(cause),
+        false => cause,
+    })?;
     if raster.is_askew() {
         return Err(Error::invalid(format!(
             "the rows and columns of `{}` do not follow the axes of its coordinate reference system; rewrite it with `gdalwarp {} UPRIGHT.tif`",
@@ -139,7 +148,7 @@ fn by_gdal(path: &Path, _: Error) -> Result<Box<dyn RasterFile>> {
 }
 
 #[cfg(not(feature = "gdal"))]
-fn by_gdal(_: &Path, refused: Error) -> Result<Box<dyn RasterFile>> {
+fn by_gdal(_: &Path, refused: Error, _: bool) -> Result<Box<dyn RasterFile>> {
     Err(refused)
 }
 

@@ -124,7 +124,7 @@ fn arrays(grid: &Grid, layout: &Layout, level: usize) -> Vec<Node> {
             format!("{level}/{name}"),
             (vec![len], vec![name.clone()]),
             element(),
-            layout.axis_attributes(axis),
+            about(grid, layout, axis),
         ));
         if layout.has_bounds(axis) {
             let dimensions = vec![name.clone(), "bounds".to_owned()];
@@ -182,13 +182,28 @@ fn value(cell: &Cells) -> Value {
     }
 }
 
+/// The attributes of the coordinates along an axis.
+fn about(grid: &Grid, layout: &Layout, axis: usize) -> Map<String, Value> {
+    let name = layout.axes[axis].axis.name();
+    let measures = cf::measures(grid.schema().attributes(), name).into_iter();
+    let mut all = layout.axis_attributes(axis);
+    all.extend(measures.map(|(name, value)| (name.to_owned(), json!(value))));
+    all
+}
+
 /// The attributes of the array of cells.
 fn variable(grid: &Grid, layout: &Layout, level: usize) -> Map<String, Value> {
     let mut found: Map<String, Value> = grid
         .schema()
         .attributes()
         .iter()
-        .map(|(name, value)| (name.clone(), json!(value)))
+        .map(|(name, value)| {
+            let numbers = cf::flags(name, value);
+            (
+                name.clone(),
+                numbers.map_or_else(|| json!(value), |numbers| json!(numbers)),
+            )
+        })
         .collect();
     if let Some(unit) = grid.schema().unit().filter(|_| layout.layer.keeps_unit()) {
         found.insert("units".to_owned(), json!(unit));

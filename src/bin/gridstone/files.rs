@@ -191,10 +191,14 @@ impl Files {
         terminal: &Terminal,
     ) -> anyhow::Result<source::Import> {
         let name = path.display().to_string();
-        anyhow::ensure!(
-            !path.is_dir(),
-            "`{name}` is a directory; name the files in it, or give --files-from the list that `find {name} -name '*.tif'` makes"
-        );
+        let is_directory = path.is_dir();
+        let files_of = || {
+            format!(
+                "`{name}` is a directory; name the files in it, or give --files-from the list that `find {name} -name '*.tif'` makes"
+            )
+        };
+        // Some are rasters to GDAL.
+        anyhow::ensure!(!is_directory || cfg!(feature = "gdal"), files_of());
         let misfit = || format!("`{name}` cannot be imported");
         let import = if netcdf::is_netcdf(path) {
             if self.resampling.is_some() {
@@ -211,7 +215,10 @@ impl Files {
             )
         } else {
             let laying = self.resampling.map(|resampling| (resampling, self.level));
-            let (file, is_laid) = raster::open_for(grid, path, laying)?;
+            let (file, is_laid) = match raster::open_for(grid, path, laying) {
+                Err(error) if is_directory => return Err(error).with_context(files_of),
+                opened => opened?,
+            };
             file.header()
                 .notes
                 .iter()

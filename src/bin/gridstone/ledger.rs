@@ -90,7 +90,7 @@ pub(super) fn note(standing: &Standing, imports: &[Import], terminal: &Terminal)
     let changed = standing.changed();
     for number in changed.iter().take(NAMED_MAX) {
         terminal.note(format!(
-            "{}: it is not what it was at the last import, and is imported again",
+            "{}: it is not what it was at the last import, and is imported again; where it had data and has none any more the old cells stay, unless they are removed before with `gridstone clear`, or it is imported with `--overlap replace`",
             imports[*number].footprint().name
         ));
     }

@@ -96,6 +96,13 @@ impl FromStr for TimePattern {
                 "it says no year: give %Y among the fields %Y %y %m %b %d %j %H %M %S".to_owned(),
             );
         }
+        let fields = parts.iter().enumerate();
+        let mut fields = fields.filter(|(_, part)| matches!(part, NamePart::Field(_)));
+        if fields.any(|(at, part)| parts[..at].contains(part)) {
+            return Err(
+                "a field of a time is there twice: put * in place of the one that is not meant, as of the end of a period".to_owned(),
+            );
+        }
         Ok(Self {
             text: text.to_owned(),
             parts,
@@ -255,6 +262,16 @@ mod tests {
             .time(Path::new(name))
             .map(|at| at.to_string())
             .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_field_that_is_there_twice_is_refused() {
+        for pattern in ["a_%Y%m%d_%Y%m%d.tif", "%Y%j%H-%H.tif"] {
+            let why = time(pattern, "a").expect_err(pattern);
+            assert!(why.contains("there twice"), "{why}");
+        }
+        let one = time("a_%Y%m%d_*.tif", "a_20200101_20200116.tif");
+        assert_eq!(one.as_deref(), Ok("2020-01-01T00:00:00Z"));
     }
 
     #[test]

@@ -11,6 +11,8 @@ use gridstone::{Axis, Grid, Polygon};
 pub(super) struct DataPlane {
     x: (f64, f64),
     y: (f64, f64),
+    /// Where the last cells along x and y end: no cell holds a place there.
+    ends: [f64; 2],
     /// Whether columns are longitudes in degrees.
     round: bool,
 }
@@ -18,10 +20,18 @@ pub(super) struct DataPlane {
 impl DataPlane {
     pub(super) fn of(grid: &Grid, axes: RasterAxes) -> anyhow::Result<Option<Self>> {
         let round = grid.structure().longitude() == Some(axes.x);
-        let plane = |extent: gridstone::Extent| Self {
-            x: extent.bounds()[axes.x],
-            y: extent.bounds()[axes.y],
-            round,
+        let plane = |extent: gridstone::Extent| {
+            let [x, y] = [axes.x, axes.y].map(|axis| extent.bounds()[axis]);
+            let end = |axis: usize, (low, high): (f64, f64)| {
+                let step = grid.structure().axes().nth(axis).map_or(1.0, Axis::step);
+                if step < 0.0 { low } else { high }
+            };
+            Self {
+                x,
+                y,
+                ends: [end(axes.x, x), end(axes.y, y)],
+                round,
+            }
         };
         Ok(grid.extent()?.map(plane))
     }
@@ -89,12 +99,15 @@ impl DataPlane {
         } else {
             x
         };
-        self.note_outside(
-            terminal,
-            grid,
-            &format!("the place {x},{y}"),
-            ((found, found), (y, y)),
-        );
+        let what = format!("the place {x},{y}");
+        self.note_outside(terminal, grid, &what, ((found, found), (y, y)));
+        if found == self.ends[0] || y == self.ends[1] {
+            terminal.warn(format!(
+                "{what} lies where the last cell of grid `{}` ends, and in none, {}",
+                grid.name(),
+                self.shown()
+            ));
+        }
         (found, y)
     }
 }

@@ -616,6 +616,65 @@ v = field(d)
 done(d, "months-with-bounds", shown([15.5, 45, 74.5], "days since 2001-01-01"), v[:], noted="its times have bounds")
 
 
+# Classes and their numbers; and times that are the ends of their steps, with bounds that say so and without.
+for name, numbers in [("classes", [10, 20, 30]), ("classes-otherwise", [30, 20, 10])]:
+    d = make(name)
+    v = add(d, "v", "i1", ("lat", "lon"), np.array([10, 20, 30] * 4).reshape(3, 4), flag_values=np.array(numbers, "i1"), flag_meanings="water wood town")
+    done(d, name, None, v[:], attributes=dict(flag_values=" ".join(map(str, numbers)), flag_meanings="water wood town"))
+for name, has_bounds in [("ends-with-bounds", True), ("ends-without-bounds", False)]:
+    d = make(name, ([1, 2, 3], "hours since 2000-01-01", None), bnds=2)
+    if has_bounds:
+        d["time"].bounds = "time_bnds"
+        add(d, "time_bnds", "f8", ("time", "bnds"), pairs([0, 1, 2]))
+    v = field(d)
+    done(d, name, shown([0, 1, 2] if has_bounds else [1, 2, 3], "hours since 2000-01-01"), v[:])
+
+d = make("labels-in-z", z=2)
+v = field(d, ("z", "lat", "lon"))
+d.close()
+# Forecasts by their beginnings, with the times at which they are valid beside.
+d = make("by-beginnings", forecast_period=3, forecast_reference_time=2)
+add(d, "forecast_period", "f8", ("forecast_period",), [0, 1, 2], units="hours", standard_name="forecast_period")
+add(d, "forecast_reference_time", "f8", ("forecast_reference_time",), [0, 24], units="hours since 2024-01-01", standard_name="forecast_reference_time")
+add(d, "valid_time", "f8", ("forecast_reference_time", "forecast_period"), [[0, 1, 2], [24, 25, 26]], units="hours since 2024-01-01", standard_name="time")
+v = field(d, ("forecast_reference_time", "forecast_period", "lat", "lon"), coordinates="valid_time")
+done(d, "by-beginnings", shown([0, 24], "hours since 2024-01-01"), v[:], labels=["0", "1", "2"], noted="its times are those at which forecasts begin")
+
+# Numbers beside an axis without numbers of its own; a missing value and a range beyond the floats; differences of temperatures;
+# and a place that stands in the coefficients of GDAL.
+for name, depths, labels, words in [
+    ("labels-by-depth", [5, 10], ["5", "10"], None),
+    ("labels-by-depth-twice", [5, 5], ["1", "2"], "the numbers of `depth` are no labels"),
+    ("labels-in-words-beside-numbers", None, ["3", "4"], "the texts of `kinds` are not kept"),
+]:
+    d = make(name, HOURS, k=2, letters=6)
+    if depths:
+        add(d, "depth", "f4", ("k",), depths, units="m", positive="down")
+    else:
+        add(d, "k", "i4", ("k",), [3, 4])
+        add(d, "kinds", "S1", ("k", "letters"), netCDF4.stringtochar(np.array(["forest", "lake"], "S6")))
+    v = field(d, ("time", "k", "lat", "lon"), coordinates="depth" if depths else "kinds")
+    more = dict(attributes=dict(k_units="m", k_positive="down")) if labels == ["5", "10"] else {}
+    done(d, name, shown([0, 1], HOURS[1]), v[:], labels=labels, **more, **(dict(noted=words) if words else {}))
+for name, attributes, wanted in [("missing-beyond-f4", dict(missing_value=1e300), np.inf), ("range-beyond-f4", dict(valid_max=1e300), np.nan)]:
+    d = make(name)
+    values = np.arange(12.0).reshape(3, 4)
+    values[0, 0] = np.inf
+    add(d, "v", "f4", ("lat", "lon"), values, **attributes)
+    values[0, 0] = wanted
+    done(d, name, None, values)
+for name, attributes in [("deviation-celsius", dict(cell_methods="time: standard_deviation")), ("anomaly-celsius", dict(standard_name="air_temperature_anomaly")), ("temperature-celsius", {})]:
+    d = make(name)
+    v = field(d, ("lat", "lon"), units="degC", **attributes)
+    done(d, name, None, v[:])
+d = netCDF4.Dataset(HERE / "placed-by-gdal.nc", "w", format="NETCDF3_CLASSIC")
+d.createDimension("y", 3)
+d.createDimension("x", 4)
+add(d, "crs", "i4", (), 0, spatial_ref="EPSG:32632", GeoTransform="500000 10 0 5000000 0 -10")
+field(d, ("y", "x"), grid_mapping="crs")
+refused(d, "placed-by-gdal", "no 1-D coordinate variable", "gdal_translate 'NETCDF:\"FILE\":v' PLACED.tif")
+
+
 # Files of HDF5 as h5py writes them: integers of some of their bits, and a variable that may grow along dimensions that do not.
 def scaled(name, write):
     with h5py.File(HERE / f"{name}.nc", "w", libver="earliest") as f:

@@ -72,6 +72,9 @@ Definition Table
         write(name)
         with open(os.path.join(directory, name + end), "w") as beside:
             beside.write(text)
+    write("classes", *PLACE, keys(*projected))
+    with open(os.path.join(directory, "classes.tif.aux.xml"), "w") as beside:
+        beside.write('<PAMDataset><PAMRasterBand band="1"><CategoryNames><Category>none</Category></CategoryNames></PAMRasterBand></PAMDataset>')
     # Signed integers of 12 bits, the highest first; each row begins at a byte.
     numbers = [[-2048, -1, 0], [1, 2047, -5]]
     rows = [sum((number & 0xFFF) << 12 * (2 - at) for at, number in enumerate(row)) for row in numbers]
@@ -80,6 +83,10 @@ Definition Table
     with open(os.path.join(directory, "signed-12.tif"), "wb") as file:
         file.write(b"II*\0" + struct.pack("<IH", 8, len(entries)))
         file.write(b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries) + bytes(4) + packed)
+    # Stacks that have a directory for their first image only.
+    stack = np.arange(40, dtype="u1").reshape(4, 2, 5)
+    tifffile.imwrite(os.path.join(directory, "stack.tif"), stack, truncate=True, photometric="minisblack", software=False)
+    tifffile.imwrite(os.path.join(directory, "stack-of-imagej.tif"), stack, truncate=True, imagej=True, software=False)
     cells = np.arange(6, dtype="u1").reshape(2, 3)
     with tifffile.TiffWriter(os.path.join(directory, "within.tif")) as tif:
         plain = {"metadata": None, "software": False}

@@ -196,6 +196,7 @@ fn what_keys_say_beside_a_code_is_noted_if_it_is_not_so() {
         ("from-paris", "EPSG:4326", Some("another prime meridian")),
         ("turned", "EPSG:32632", Some("orientation 6")),
         ("unplaced", "EPSG:32632", None),
+        ("classes", "EPSG:32632", Some("numbers of classes")),
     ] {
         let tiff = open(&format!("keys/{name}"));
         let header = tiff.header();
@@ -224,6 +225,17 @@ fn images_within_a_directory_are_named() {
         at > 0 && said.contains("an image in full resolution"),
         "{said}"
     );
+}
+
+#[test]
+fn images_behind_the_first_are_named_though_they_have_no_directories() {
+    for name in ["stack", "stack-of-imagej"] {
+        let notes = open(&format!("keys/{name}")).header().notes.join("\n");
+        assert!(
+            notes.contains("the file has 4 images, of which only the first"),
+            "{name}: {notes}"
+        );
+    }
 }
 
 #[test]

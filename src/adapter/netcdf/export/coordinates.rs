@@ -99,15 +99,9 @@ fn labels(
 /// What a grid keeps of the coordinates of labels, or of a single value, beside their numbers.
 pub(super) fn measures(of: &Selection, coordinate: &str) -> Vec<(String, ClassicValue)> {
     let grid = of.grid();
-    let known = grid.schema().attributes();
-    let all = cf::MEASURES.iter();
-    all.filter_map(|what| {
-        Some(text(
-            *what,
-            known.get(&cf::measure(coordinate, what))?.as_str(),
-        ))
-    })
-    .collect()
+    let measures = cf::measures(grid.schema().attributes(), coordinate);
+    let texts = measures.into_iter();
+    texts.map(|(name, value)| text(name, value)).collect()
 }
 
 /// What the conventions say of an axis, which is a side of the plane or is not.

@@ -28,11 +28,11 @@ mod mapping;
 use std::io::{Seek, Write};
 use std::path::Path;
 
-use super::labels::fitting;
+use super::identity::LATER;
 use crate::adapter::cf;
 use crate::adapter::export::{Exported, Marking, PART_BYTES, Planes, Selection, absent};
 use crate::adapter::file;
-use crate::array::{DType, block};
+use crate::array::{Cell, DType, block, with_dtype};
 use crate::error::{Error, Result};
 use crate::reader::Layer;
 use classic::{ClassicValue, ClassicVariable, Contents, ValueKind};
@@ -232,12 +232,9 @@ impl NetCdfExport {
         let grid = of.grid();
         let known = grid.schema().variable().map(str::to_owned);
         let whole = known.unwrap_or_else(|| grid.name());
-        let mut name = fitting(whole.rsplit('/').next().unwrap_or_default());
-        if !name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
-            name.insert(0, '_');
-        }
+        let mut name = named(whole.rsplit('/').next().unwrap_or_default());
         if self.selections.len() > 1 && *of.layer() != Layer::Base {
-            name = format!("{name}_{}", fitting(&of.layer().to_string()));
+            name = format!("{name}_{}", named(&of.layer().to_string()));
         }
         let taken = |name: &str| {
             contents.variables.iter().any(|other| other.name == name)
@@ -248,6 +245,21 @@ impl NetCdfExport {
         }
         name
     }
+}
+
+/// A name with what no name of NetCDF may hold replaced: control characters and `/`, and at the
+/// front what is neither a letter, a digit nor `_`.
+fn named(name: &str) -> String {
+    let fits = |c: char| !c.is_control() && c != '/';
+    let name: String = name
+        .trim_end()
+        .chars()
+        .map(|c| if fits(c) { c } else { '_' })
+        .collect();
+    if name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || !c.is_ascii()) {
+        return name;
+    }
+    format!("_{name}")
 }
 
 /// The attributes of all variables. What is a single value becomes a coordinate.
@@ -264,7 +276,8 @@ fn attributes(
         "description",
     ];
     /// What is said otherwise.
-    const OWN: [&str; 7] = [
+    const OWN: [&str; 8] = [
+        LATER,
         "_FillValue",
         "units",
         "grid_mapping",
@@ -281,10 +294,19 @@ fn attributes(
     };
     let mut own = Vec::new();
     for (name, value) in schema.attributes() {
-        let fits = fitting(name);
+        let fits = named(name);
         let taken = contents.variables.iter().any(|other| other.name == fits);
         // What is said where that coordinate is.
         if cf::measured(name).is_some_and(is_coordinate) {
+            continue;
+        }
+        if let Some(numbers) = cf::flags(name, value) {
+            let numbers = with_dtype!(schema.dtype(), |T| numbers
+                .iter()
+                .map(|number| T::from_f64(*number as f64))
+                .collect::<Vec<T>>()
+                .into());
+            own.push((fits, ClassicValue::Numbers(numbers)));
             continue;
         }
         let single = single(value).filter(|_| !TEXTS.contains(&name.as_str()) && !taken);

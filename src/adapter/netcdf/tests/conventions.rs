@@ -1,6 +1,7 @@
 //! Files as real programs write them, held against netCDF4 and cftime (`tests/data/cf/make.py`).
 
 use super::*;
+use crate::adapter::unit::Conversion;
 use crate::{Query, Store};
 
 fn file(name: &str) -> NetCdf {
@@ -203,6 +204,54 @@ fn what_is_of_one_name_and_not_of_one_kind_does_not_fit() {
     // In another unit they are the same places.
     fits("plane-km", "plane-m-of-km").expect("converted");
     fits("plane-m-of-km", "plane-km").expect("converted");
+}
+
+#[test]
+fn classes_and_beginnings_that_differ_are_noted() {
+    for (first, second, words) in [
+        (
+            "classes",
+            "classes-otherwise",
+            "(`flag_values`): 30 20 10, and 10 20 30",
+        ),
+        (
+            "ends-with-bounds",
+            "ends-without-bounds",
+            "it has no bounds of its times",
+        ),
+        (
+            "ends-without-bounds",
+            "ends-with-bounds",
+            "its steps begin before its times",
+        ),
+    ] {
+        let field = |name: &str| Field::new(file(name), &Choice::default()).expect(name);
+        let schema = schema_like(&[field(first)], &Like::default()).expect(first);
+        let noted = |name: &str| field(name).remarks(&schema, Conversion::NONE).join("\n");
+        assert!(
+            noted(second).contains(words),
+            "{first}, {second}: {}",
+            noted(second)
+        );
+        assert!(!noted(first).contains(words), "{first}: {}", noted(first));
+    }
+}
+
+/// One degree Celsius of difference is one kelvin.
+#[test]
+fn differences_of_temperatures_have_no_zero() {
+    for (name, zero) in [
+        ("deviation-celsius", 0.0),
+        ("anomaly-celsius", 0.0),
+        ("temperature-celsius", 273.15),
+    ] {
+        let mut field = Field::new(file(name), &Choice::default()).expect(name);
+        field.identity.unit = Some("K".to_owned());
+        let schema = schema_like(&[field], &Like::default()).expect(name);
+        let field = Field::new(file(name), &Choice::default()).expect(name);
+        let conversion = field.identified(&schema).expect(name);
+        assert_eq!(conversion.apply(0.0), zero, "{name}");
+    }
 }
 
 #[test]
