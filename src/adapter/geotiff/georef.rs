@@ -60,7 +60,7 @@ impl Affine {
         }
         if Self::is_askew(coefficients) {
             return Err(Error::invalid(format!(
-                "the raster is rotated or sheared ({coefficients:?}); rewrite it north up with `gdalwarp FILE NORTHUP.tif`"
+                "the raster is rotated or sheared ({coefficients:?}); rewrite it north up with `gdalwarp -dstalpha FILE NORTHUP.tif`"
             ))
             .about(Beyond::Place));
         }
@@ -190,12 +190,12 @@ pub(super) fn affine<R: Read + Seek>(
         Affine::from_gdal([*x, *dx, *row_to_x, *y, *column_to_y, *dy])?
     } else if tie.len() > 6 {
         return Err(Error::invalid(
-            "the TIFF is placed by ground control points only; rewrite it with `gdalwarp FILE PLACED.tif`",
+            "the TIFF is placed by ground control points only; rewrite it with `gdalwarp -dstalpha FILE PLACED.tif`",
         )
         .about(Beyond::Place));
     } else if directory.get(tag::RPC).is_some() {
         return Err(Error::invalid(
-            "the TIFF is placed by rational polynomials (RPC) only; rewrite it with `gdalwarp -rpc FILE PLACED.tif`",
+            "the TIFF is placed by rational polynomials (RPC) only; rewrite it with `gdalwarp -dstalpha -rpc FILE PLACED.tif`",
         )
         .about(Beyond::Place));
     } else {

@@ -85,14 +85,18 @@ fn refuse_otherwise_placed(path: &Path, points: Option<PathBuf>) -> Result<()> {
     ]
     .concat();
     let (from, how, remedy) = if let Some(from) = points {
-        (from, "ground control points", "gdalwarp FILE PLACED.tif")
+        (
+            from,
+            "ground control points",
+            "gdalwarp -dstalpha FILE PLACED.tif",
+        )
     } else if let Some(from) = first(spelled(path, "tab"))? {
         (from, "what MapInfo keeps", "gdal_translate FILE PLACED.tif")
     } else if let Some(from) = first(polynomials)? {
         (
             from,
             "rational polynomials (RPC)",
-            "gdalwarp -rpc FILE PLACED.tif",
+            "gdalwarp -dstalpha -rpc FILE PLACED.tif",
         )
     } else {
         return Ok(());

@@ -99,9 +99,27 @@ impl Field {
     }
 
     /// The same of a file that is open.
-    pub fn new(mut file: NetCdf, choice: &Choice) -> Result<Self> {
+    pub fn new(file: NetCdf, choice: &Choice) -> Result<Self> {
         let header = file.header().clone();
         let variable = choose(&header, choice)?;
+        let group = variable.group().to_owned();
+        // Programs that help know nothing of groups, or want whole names.
+        let flat = format!(
+            "it is in the group `{group}`, and what programs need is a file without: `ncks -G : -g {group} FILE FLAT.nc`"
+        );
+        let field = Self::of(file, &header, variable, choice);
+        if group.is_empty() {
+            return field;
+        }
+        let mut field = field.map_err(|error| error.within(flat.clone()))?;
+        let is_helped = |note: &String| note.contains(" FILE");
+        if field.notes.iter().any(is_helped) {
+            field.notes.push(flat);
+        }
+        Ok(field)
+    }
+
+    fn of(mut file: NetCdf, header: &Header, variable: &Variable, choice: &Choice) -> Result<Self> {
         let shape = variable.shape();
         let refused = |why: String| Error::invalid(format!("variable `{}`: {why}", variable.name));
         if shape.contains(&0) {
@@ -119,19 +137,19 @@ impl Field {
         }
         file.check(variable)?;
         let timing = timing::find(&file, variable, choice.time.as_deref())?;
-        let roles = roles(&header, variable, timing.and_then(|timing| timing.axis))?;
+        let roles = roles(header, variable, timing.and_then(|timing| timing.axis))?;
         let decoding = Decoding::of(variable)?;
         let times = timing
             .map(|timing| FileTimes::read(&file, &timing))
             .transpose()?;
-        let along = |axis: usize| match coordinate(&header, variable, axis) {
+        let along = |axis: usize| match coordinate(header, variable, axis) {
             _ if choice.index_axes => Ok(EvenCells::index(shape[axis])),
             Some(coordinate) => EvenCells::read(&file, coordinate),
             None => Err(refused(format!(
                 "there is no 1-D coordinate variable for its axis `{}`{}; {}",
                 variable.dimensions[axis].name,
-                curvilinear(&header, variable),
-                elsewhere(&header, variable)
+                curvilinear(header, variable),
+                elsewhere(header, variable)
             ))),
         };
         let (y, x) = (along(roles.y)?, along(roles.x)?);
@@ -143,7 +161,7 @@ impl Field {
         let system = if choice.index_axes {
             System::default()
         } else {
-            System::of(&header, variable, &roles, units)
+            System::of(header, variable, &roles, units)
         };
         let mut identity =
             Identity::of(&file, variable, [roles.y, roles.x], choice, timing.as_ref())?
@@ -155,18 +173,18 @@ impl Field {
         let mut notes: Vec<String> = of_times.into_iter().chain(identity.notes.clone()).collect();
         notes.extend(band.as_ref().and_then(|band| band.note.clone()));
         notes.extend(system.note);
-        notes.extend(unplaced(&header, variable, &roles).filter(|_| units == ["", ""]));
+        notes.extend(unplaced(header, variable, &roles).filter(|_| units == ["", ""]));
         notes.extend(
-            transformed(&header, variable)
+            transformed(header, variable)
                 .filter(|_| choice.index_axes)
                 .map(|name| format!("its place, the `GeoTransform` of `{name}`, is not kept")),
         );
-        let plane = [roles.y, roles.x].map(|axis| coordinate(&header, variable, axis));
+        let plane = [roles.y, roles.x].map(|axis| coordinate(header, variable, axis));
         let plane = plane.into_iter().flatten().filter(|_| !choice.index_axes);
         notes.extend(plane.clone().filter_map(space::turned));
         let of_band = roles
             .band
-            .and_then(|axis| coordinate(&header, variable, axis));
+            .and_then(|axis| coordinate(header, variable, axis));
         for coordinate in timing
             .iter()
             .map(|timing| timing.times)

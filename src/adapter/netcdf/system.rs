@@ -199,7 +199,7 @@ fn other_angles(
 /// The command that gives a variable a grid mapping.
 fn naming(variable: &Variable) -> String {
     format!(
-        "ncap2 -s 'system=0; system@spatial_ref=\"EPSG:CODE\"; {}@grid_mapping=\"system\"' FILE NAMED.nc",
+        "ncap2 -s 'system=0; system@spatial_ref=\"EPSG:CODE\"' FILE NAMED.nc && ncatted -a grid_mapping,{},o,c,system NAMED.nc",
         variable.leaf()
     )
 }

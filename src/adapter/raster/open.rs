@@ -138,7 +138,7 @@ fn by_gdal(path: &Path, refused: Error, helps: bool) -> Result<Box<dyn RasterFil
     })?;
     if raster.is_askew() {
         return Err(Error::invalid(format!(
-            "the rows and columns of `{}` do not follow the axes of its coordinate reference system; rewrite it with `gdalwarp {} UPRIGHT.tif`",
+            "the rows and columns of `{}` do not follow the axes of its coordinate reference system; rewrite it with `gdalwarp -dstalpha {} UPRIGHT.tif`",
             path.display(),
             quoted(path)
         ))

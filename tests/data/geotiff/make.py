@@ -151,7 +151,7 @@ def special(matrix):
               line_num_coeff=[0] * 20, line_den_coeff=[1] + [0] * 19, samp_num_coeff=[0] * 20, samp_den_coeff=[1] + [0] * 19)
     matrix.write("rpc", small, transform=None, crs=None, bands=lambda out: setattr(out, "rpcs", rpc))
     matrix.lines.pop()
-    matrix.refuse("rpc", "gdalwarp -rpc")
+    matrix.refuse("rpc", "gdalwarp -dstalpha -rpc")
 
     floats = cells("float32")[:, :9, :11]
     matrix.write("nodata-f32-min", floats, nodata=-3.4028234663852886e38)

@@ -240,7 +240,7 @@ fn files_that_only_gdal_reads_are_refused_with_what_converts_them() {
     let reasons = [
         "turned.tif",
         "build gridstone with the feature `gdal`",
-        "gdalwarp FILE NORTHUP.tif",
+        "gdalwarp -dstalpha FILE NORTHUP.tif",
     ];
     refused(&work, &turned, &reasons);
 }
