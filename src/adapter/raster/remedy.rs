@@ -61,6 +61,9 @@ pub(super) fn other_system(grid: &Grid, header: &Header) -> Option<String> {
         grid,
         finer(exponent(affine.dy, axes.y).min(exponent(affine.dx, axes.x))),
     );
+    // Coarser cells are refused where there is finer data, as there may be where the file lies.
+    let finest = grid.base_levels().ok().flatten();
+    let level = finest.map_or(level, |base| level.min(base[axes.space]));
     let data = grid.extent().ok().flatten().and_then(|extent| {
         let ((south, north), (west, east)) = (extent.bounds()[axes.y], extent.bounds()[axes.x]);
         rounded(grid, level, WorldBox([west, south, east, north]), true)
