@@ -83,7 +83,8 @@ impl Geodetic {
             && turned(self.greenwich, other.greenwich)
     }
 
-    fn is_same(&self, other: &Self) -> bool {
+    /// Whether longitudes and latitudes are those of another.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
         let shift = self
             .to_wgs84
             .zip(other.to_wgs84)

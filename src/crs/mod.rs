@@ -7,12 +7,21 @@
 //!
 //! `Definition` is the system of a file that states parameters, whatever the format: GeoTIFF keys,
 //! CF attributes, WKT of any dialect. `Definition::wkt` is the text that a grid keeps of it.
+//!
+//! With the feature `crs`, `Projection` goes between a system and longitude and latitude, and
+//! `Transformation` from one system to another, where that is as exact as PROJ.
 
 mod definition;
 mod geographic;
 mod methods;
+#[cfg(feature = "crs")]
+mod parameters;
 mod projected;
+#[cfg(feature = "crs")]
+mod projection;
 mod read;
+#[cfg(feature = "crs")]
+mod transformation;
 mod wkt;
 
 #[cfg(test)]
@@ -23,6 +32,18 @@ pub(crate) use geographic::{
     of_code as geodetic_of_code, of_datum as geodetic_of_datum, of_name as geodetic_of_name,
 };
 pub(crate) use methods::{Method, Parameter};
+#[cfg(feature = "crs")]
+#[cfg_attr(
+    not(feature = "server"),
+    allow(unused_imports, reason = "what only maps need")
+)]
+pub(crate) use projection::{Projection, RADIUS};
+#[cfg(feature = "crs")]
+#[cfg_attr(
+    not(feature = "geotiff"),
+    allow(unused_imports, reason = "what only files need")
+)]
+pub(crate) use transformation::Transformation;
 
 use wkt::WktNode;
 

@@ -11,6 +11,10 @@ mod mode;
 mod moments;
 mod operations;
 mod picked;
+#[cfg(feature = "crs")]
+mod placed;
+#[cfg(feature = "crs")]
+mod places;
 mod reduce;
 mod resample;
 mod rule;
@@ -27,6 +31,10 @@ pub(crate) use custom::{Custom, CustomPlanes, STATE_MAX};
 pub(crate) use events::{InBin, Pick, Slabs, any_of_event, holds_data, weave};
 pub(crate) use halving::Halving;
 pub(crate) use mode::{classes, inexact};
+#[cfg(feature = "crs")]
+pub(crate) use placed::resample_placed;
+#[cfg(feature = "crs")]
+pub(crate) use places::{Places, Turn};
 pub use resample::Resampling;
 pub(crate) use resample::{ResampleSource, ResamplingMethod, resample};
 pub(crate) use rule::{Op, Rule, Weighting};

@@ -72,7 +72,7 @@ pub(super) fn extreme(
     let valid = Valid::new(&source, mask.as_ref());
     with_view!(Array, source.cells, |cells| laid_out(
         of(cells, &valid, axes, greatest),
-        axes,
+        &shape_of(axes),
         blank
     ))
 }
@@ -116,7 +116,7 @@ pub(super) fn mode(source: ResampleSource<'_>, axes: &[AxisMap], blank: f64) -> 
     let valid = Valid::new(&source, mask.as_ref());
     with_view!(Array, source.cells, |cells| laid_out(
         of(cells, &valid, axes),
-        axes,
+        &shape_of(axes),
         blank
     ))
 }
@@ -142,7 +142,8 @@ fn overlapped(
     }
 }
 
-fn largest<T: Cell>(areas: &mut [(T, f64)]) -> Option<T> {
+/// The class of the largest area; of equal ones the lowest.
+pub(super) fn largest<T: Cell>(areas: &mut [(T, f64)]) -> Option<T> {
     // Cells that are data are all comparable.
     areas.sort_by(|(a, _), (b, _)| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
     let mut best: Option<(T, f64)> = None;
@@ -155,15 +156,23 @@ fn largest<T: Cell>(areas: &mut [(T, f64)]) -> Option<T> {
     best.map(|(class, _)| class)
 }
 
-fn laid_out<T: Cell>(cells: Vec<Option<T>>, axes: &[AxisMap], blank: f64) -> (Array, Validity) {
-    let shape: Vec<usize> = axes.iter().map(|axis| axis.len).collect();
+/// Cells as an array of a shape; those that are none hold `blank`.
+pub(super) fn laid_out<T: Cell>(
+    cells: Vec<Option<T>>,
+    shape: &[usize],
+    blank: f64,
+) -> (Array, Validity) {
     let mask = cells.iter().map(Option::is_some).collect();
     let cells = cells
         .into_iter()
         .map(|cell| cell.unwrap_or_else(|| T::from_f64(blank)))
         .collect();
     (
-        Array::from(shaped::<T>(cells, &shape)),
-        Validity::of_mask(Some(shaped(mask, &shape))),
+        Array::from(shaped::<T>(cells, shape)),
+        Validity::of_mask(Some(shaped(mask, shape))),
     )
+}
+
+fn shape_of(axes: &[AxisMap]) -> Vec<usize> {
+    axes.iter().map(|axis| axis.len).collect()
 }

@@ -167,7 +167,7 @@ impl ResamplingMethod {
         }
     }
 
-    fn way(self) -> Way {
+    pub(super) fn way(self) -> Way {
         match self {
             Self::Values(Resampling::Nearest) => Way::Centre,
             Self::Values(Resampling::Bilinear) => Way::Mixed(Kernel::Bilinear),
@@ -183,7 +183,7 @@ impl ResamplingMethod {
 
 /// What is done with source cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+pub(super) enum Way {
     /// The one at the centre is taken.
     Centre,
     /// They are weighed.
@@ -204,7 +204,7 @@ pub(crate) struct ResampleSource<'a> {
 }
 
 /// The least part of the cubic kernel by which it is trusted.
-const CUBIC_LEAST: f64 = 0.2;
+pub(super) const CUBIC_LEAST: f64 = 0.2;
 
 /// A source resampled onto target axes, one [`AxisMap`] an axis of the source. Cells without data
 /// hold `blank`. The cell type is that of [`ResamplingMethod::dtype`].
@@ -257,7 +257,7 @@ fn mix(
 }
 
 /// Values as cells; what is not a number is not data.
-fn finished<T: Cell>(
+pub(super) fn finished<T: Cell>(
     mixed: Vec<Option<f64>>,
     shape: &[usize],
     nodata: Option<f64>,

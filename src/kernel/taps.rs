@@ -4,7 +4,7 @@
 //! Positions are in source cells: cell `j` covers `j` to `j + 1`, its centre is `j + 0.5`.
 
 /// How near a position is to the edge of a cell that it is taken for, in cells.
-const SNAP: f64 = 1e-6;
+pub(super) const SNAP: f64 = 1e-6;
 
 /// How many cells make a kernel wide.
 const WIDE: f64 = 65_536.0;
@@ -31,7 +31,9 @@ impl Kernel {
         }
     }
 
-    fn weight(self, distance: f64) -> f64 {
+    /// The weight of a cell at a distance, in source cells or in target cells where these are
+    /// larger.
+    pub(super) fn weight(self, distance: f64) -> f64 {
         let x = distance.abs();
         match self {
             Self::Area | Self::Parts => 0.0,

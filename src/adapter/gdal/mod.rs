@@ -27,4 +27,3 @@ mod reach;
 
 pub use raster::GdalRaster;
 pub(super) use raster::{WarpTarget, in_two_ways};
-pub(super) use reach::Reach;

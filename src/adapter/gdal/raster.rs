@@ -10,12 +10,12 @@ use ndarray::{ArrayD, IxDyn};
 use super::dataset::{self, made};
 use super::ffi;
 use super::header::{BandAt, Described, Skew, described};
-use super::reach::{self, Reach, Turn};
+use super::reach::{self, Way};
 use crate::adapter::cells::gdal_name;
 use crate::adapter::file;
 use crate::adapter::geotiff::nodata::{format, own_nodata};
 use crate::adapter::geotiff::{Affine, Header, Plan, PlanImage, Window};
-use crate::adapter::raster::RasterFile;
+use crate::adapter::raster::{Mapped, RasterFile, Reach, Turn};
 use crate::adapter::source::Fingerprint;
 use crate::array::{Array, Cells, DType};
 use crate::codec::Digest;
@@ -158,8 +158,20 @@ impl GdalRaster {
             (Some(from), Some(to)) => Some((reach::system(from)?, reach::system(to)?)),
             _ => None,
         };
-        let systems = systems.as_ref().map(|(from, to)| (from, to));
-        Reach::of(turn, [height, width], systems, is_circle)
+        let (there, back) = match &systems {
+            Some((from, to)) => (Some((from, to)), Some((to, from))),
+            None => (None, None),
+        };
+        let way = Way::between(there)?;
+        let back = back.filter(|_| is_circle).map(|back| Way::between(Some(back)));
+        let back = back.transpose()?;
+        let there = |points: &[[f64; 2]]| way.of(points);
+        let back = back.map(|back| move |points: &[[f64; 2]]| back.of(points));
+        let ways = (
+            &there as &Mapped<'_>,
+            back.as_ref().map(|back| back as &Mapped<'_>),
+        );
+        Reach::of(turn, [height, width], ways, is_circle)
     }
 
     /// The same where GDAL alone knows where the cells lie, and a margin, since it looks at some

@@ -18,8 +18,9 @@
 //!   fits, with cells as fine as the file's: cells are never moved or resampled in silence.
 //! * With the feature `gdal` [`open_for`] has a raster of another system, or a turned one, warped to
 //!   the grid's cells before any of this.
-//! * [`ResampledSource`] lays a file of the same system onto the grid's cells, whatever the size
-//!   and the place of its own; the other way round, [`geometry`] has a file's cells as those of an
+//! * [`ResampledSource`] lays a file onto the grid's cells, whatever the size and the place of its
+//!   own, and with the feature `crs` whatever its system, if that is transformed as exactly as PROJ
+//!   does; the other way round, [`geometry`] has a file's cells as those of an
 //!   answer ([`Query::onto`](crate::Query::onto)).
 //! * Longitudes that are one place are one cell: those of 0 to 360 and of -180 to 180 are laid
 //!   where the grid has them.
@@ -50,12 +51,19 @@
 
 mod bands;
 mod convert;
+#[cfg(feature = "crs")]
+mod elsewhere;
 pub mod export;
 mod file;
+#[cfg(any(feature = "crs", feature = "gdal"))]
+mod lattice;
+mod lay;
 mod marked;
 mod open;
 mod output;
 mod place;
+#[cfg(any(feature = "crs", feature = "gdal"))]
+mod reach;
 mod remedy;
 mod resampled;
 mod schema;
@@ -79,6 +87,8 @@ pub use output::preferred;
 
 pub use crate::adapter::axes::{RasterAxes, TOLERANCE};
 pub use place::fits;
+#[cfg(feature = "gdal")]
+pub(super) use reach::{Mapped, Reach, Turn};
 pub use resampled::ResampledSource;
 pub use schema::{Like, schema_like};
 pub use source::RasterSource;

@@ -94,6 +94,21 @@ impl PlaceFrame {
     /// Says why a file has no place in a grid, unless that is for its rows and columns. `at` is its
     /// cell along the axis beside them.
     pub(super) fn of(grid: &Grid, header: &Header, at: Option<i64>) -> Result<Self> {
+        Self::in_system(grid, header, at, &check_crs)
+    }
+
+    /// The same of a file whose system another has looked at.
+    #[cfg(feature = "crs")]
+    pub(super) fn of_any_system(grid: &Grid, header: &Header, at: Option<i64>) -> Result<Self> {
+        Self::in_system(grid, header, at, &|_, _| Ok(()))
+    }
+
+    fn in_system(
+        grid: &Grid,
+        header: &Header,
+        at: Option<i64>,
+        check_system: &dyn Fn(&Grid, &Header) -> Result<()>,
+    ) -> Result<Self> {
         let structure = grid.structure();
         let axes = RasterAxes::of(structure)?;
         let own = [Some(axes.y), Some(axes.x), axes.band];
@@ -120,7 +135,7 @@ impl PlaceFrame {
         };
         let bands = Bands::of(structure, axes, header)?;
         check_type(grid.schema(), header)?;
-        check_crs(grid, header)?;
+        check_system(grid, header)?;
         if structure.crs().is_some() {
             check_placed(header)?;
         }
@@ -185,10 +200,13 @@ impl PlaceFrame {
     }
 }
 
-/// Whether the cells of a file are those of a level of a grid: of its size times a power of two,
-/// and aligned within [`TOLERANCE`] cells, whatever else keeps the file out. Where they are not, a
-/// [`ResampledSource`](super::ResampledSource) lays the file onto the grid.
+/// Whether the cells of a file are those of a level of a grid: in its system, of its size times a
+/// power of two, and aligned within [`TOLERANCE`] cells, whatever else keeps the file out. Where
+/// they are not, a [`ResampledSource`](super::ResampledSource) lays the file onto the grid.
 pub fn fits(grid: &Grid, header: &Header) -> bool {
+    if elsewhere(grid, header).is_some() {
+        return false;
+    }
     let Ok(axes) = RasterAxes::of(grid.structure()) else {
         return false;
     };
@@ -264,6 +282,26 @@ pub(super) fn nameless(wanted: &str, otherwise: &str) -> Error {
     ))
 }
 
+/// The system of a file and that of a grid, where they are two.
+pub(super) fn elsewhere<'a>(grid: &'a Grid, header: &'a Header) -> Option<(&'a str, &'a str)> {
+    let systems = header.crs.as_deref().zip(grid.structure().crs());
+    systems.filter(|(own, wanted)| !crs::same(own, wanted))
+}
+
+/// Why a file cannot be laid onto a grid of another system; `None` if it can be.
+fn why_not_laid(own: &str, wanted: &str) -> Option<String> {
+    if cfg!(feature = "gdal") {
+        return None;
+    }
+    #[cfg(feature = "crs")]
+    return crs::Transformation::between(own, wanted).err();
+    #[cfg(not(feature = "crs"))]
+    {
+        let _ = (own, wanted);
+        Some("this gridstone is built without the feature `crs`".to_owned())
+    }
+}
+
 fn check_crs(grid: &Grid, header: &Header) -> Result<()> {
     let Some(wanted) = grid.structure().crs() else {
         return Ok(());
@@ -281,10 +319,9 @@ fn check_crs(grid: &Grid, header: &Header) -> Result<()> {
     let named = crs::argument(wanted).filter(|_| crs::may_be_same(of_file, wanted)).map_or(String::new(), |wanted| {
         format!("; or, as they are the same but for a datum that one does not name, say that both are one with `gdal_translate -a_srs {wanted} FILE NAMED.tif`")
     });
-    let laid = if cfg!(feature = "gdal") {
-        "; lay it onto the grid's cells with `--resampling bilinear` (or nearest, cubic, area, min, max, mode, sum)"
-    } else {
-        ""
+    let laid = match why_not_laid(of_file, wanted) {
+        None => "; lay it onto the grid's cells with `--resampling bilinear` (or nearest, cubic, area, min, max, mode, sum)".to_owned(),
+        Some(why) => format!(", and is not laid onto its cells here: {why}"),
     };
     Err(Error::invalid(format!(
         "the file's coordinate reference system, {}, is not the grid's, {}{laid}{remedy}{named}",

@@ -8,24 +8,30 @@ use crate::adapter::geotiff;
 use crate::adapter::round::{self, Columns};
 use crate::adapter::source::{Block, Fingerprint, Footprint, FoundCells, Source, SourceCells};
 use crate::array::{Array, Cell, DType, Validity, in_c_order, with_view};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::grid::{Level, Levels, Window};
 use crate::kernel::{self, AxisMap, Resampling, ResamplingMethod};
 use crate::store::Grid;
 
 use super::bands::BandRun;
 use super::convert::CellConversion;
+#[cfg(feature = "crs")]
+use super::elsewhere::{Elsewhere, joined};
 use super::file::RasterFile;
+use super::lay::{LaidFile, Lay};
+#[cfg(feature = "crs")]
+use super::lay::CELLS_MAX;
+use super::lay;
 use super::place::PlaceFrame;
 use super::remedy;
 use super::schema::PIXELS;
 use super::source::laid;
 
-/// Cells of a block, of the grid and of the file: what is held between them is some dozens of bytes
-/// a cell.
-const CELLS_MAX: f64 = if cfg!(test) { 100.0 } else { 4_194_304.0 };
-
-/// A file whose cells are not the grid's, in the grid's coordinate reference system.
+/// A file whose cells are not the grid's.
+///
+/// With the feature `crs` it may be in another coordinate reference system, if PROJ has no other
+/// places for it. A cell of the grid is then the quadrilateral between the places of its corners,
+/// which neighbours have in common.
 ///
 /// Cells of the grid are made of it by [`Resampling`]'s rules, block by block: none depends on
 /// where blocks end. A cell of the grid that the file touches by more than a millionth of a cell,
@@ -44,26 +50,13 @@ pub struct ResampledSource {
     conversion: CellConversion,
     resampling: Resampling,
     level: Level,
-    lines: [FileLine; 2],
+    lay: Lay,
     footprint: Footprint,
     cuts: Vec<ResampledCut>,
 }
 
-/// Rows, or columns, of a file along an axis of the grid.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct FileLine {
-    /// Where its first cell in the grid's direction begins, in cells of the grid.
-    start: f64,
-    /// The cells of the grid that it touches.
-    first: i64,
-    end: i64,
-    /// A cell of the grid in cells of the file.
-    ratio: f64,
-    /// How many cells the file has.
-    len: usize,
-    /// Whether the file runs against the grid.
-    reversed: bool,
-}
+/// Cells of the grid, (band, y, x), which of them hold data, and what was found in the file for them.
+pub(super) type LaidCells = (Array, Validity, Option<FoundCells>);
 
 /// What one block is made of.
 #[derive(Clone, Debug)]
@@ -92,40 +85,29 @@ impl ResampledSource {
         others: &[Window],
         (resampling, level): (Resampling, Option<Level>),
     ) -> Result<Self> {
-        let frame = PlaceFrame::of(grid, file.header(), at)?;
-        let dtype = grid.schema().dtype();
-        if resampling == Resampling::Sum && !dtype.is_float() {
-            return Err(no_totals(dtype));
-        }
-        let conversion = CellConversion::new(grid.schema(), file.header())?;
-        let (header, axes) = (file.header(), frame.axes);
-        let affine = header.affine.unwrap_or(PIXELS);
-        let exponent = |cell: f64, axis: usize| (cell / remedy::step(grid, axis)).abs().log2();
-        let finest = exponent(affine.dy, axes.y).min(exponent(affine.dx, axes.x));
-        let level = level.unwrap_or_else(|| remedy::allowed(grid, remedy::finer(finest)));
-        let mut lines = [
-            FileLine::of(grid, axes.y, level, (affine.y, affine.dy), header.height)?,
-            FileLine::of(grid, axes.x, level, (affine.x, affine.dx), header.width)?,
-        ];
-        let levels = Levels::zero(grid.structure().dimensions().len()).with(axes.space, level);
+        let laying = (resampling, level);
+        #[cfg(feature = "crs")]
+        let found = lay::elsewhere(grid, file.header(), at, laying)?;
+        #[cfg(not(feature = "crs"))]
+        let found = None;
+        let LaidFile {
+            frame,
+            lay,
+            level,
+            rows,
+            cols,
+            ratio,
+            notes,
+        } = match found {
+            Some(found) => found,
+            None => lay::along(grid, file.header(), at, laying)?,
+        };
+        let header = file.header();
+        let conversion = CellConversion::new(grid.schema(), header)?;
+        let (affine, axes) = (header.affine.unwrap_or(PIXELS), frame.axes);
         let circle =
             round::circle_of(grid.structure(), axes.x, level).filter(|_| header.affine.is_some());
-        // A cell that both ends of the file touch is one.
-        let seam = circle.filter(|circle| lines[1].end - lines[1].first == circle + 1);
-        let seam = seam.map(|_| grid.structure().edge(axes.x, level, lines[1].first));
-        if let Some(edge) = seam.filter(|_| resampling == Resampling::Sum) {
-            return Err(Error::invalid(format!(
-                "both ends of the file lie in one cell of the grid, which begins at {edge}, and `sum` would take the part of one end only; keep it in a grid of its own, made with `gridstone create STORE TOTALS --like FILE`"
-            )));
-        }
-        if seam.is_some() {
-            lines[1].leave_to_larger_end();
-        }
-        let seam = seam.map(|edge| {
-            format!(
-                "both its ends lie in the cell of the grid that begins at {edge}, which is made of the end that has more of it"
-            )
-        });
+        let levels = Levels::zero(grid.structure().dimensions().len()).with(axes.space, level);
         let once = |_| {
             let (east, south) = (
                 affine.x + 360.0_f64.copysign(affine.dx),
@@ -138,18 +120,18 @@ impl ResampledSource {
         };
         let taken = || round::taken(grid, others, axes.x, levels);
         let columns = round::laid(
-            lines[1].first,
-            lines[1].end.abs_diff(lines[1].first),
+            cols.start,
+            cols.end.abs_diff(cols.start),
             circle,
             taken,
             once,
         )?;
-        let rows = (lines[0].first, lines[0].end.abs_diff(lines[0].first));
+        let of_rows = (rows.start, rows.end.abs_diff(rows.start));
         let window = |run: &Columns| {
             frame.window(
                 grid,
                 level,
-                rows,
+                of_rows,
                 (run.cell, run.columns.end - run.columns.start),
             )
         };
@@ -157,11 +139,8 @@ impl ResampledSource {
             Footprint::new(name, columns.iter().map(window).collect(), header.values());
         footprint.bytes =
             (header.width * header.height * header.bands.len() * header.dtype.size()) as u64;
-        footprint.cell = level.scale() / (lines[0].ratio * lines[1].ratio).sqrt();
+        footprint.cell = level.scale() / ratio.sqrt();
         footprint.is_declared = header.nodata.is_some() || header.masked;
-        let laid = format!(
-            "its cells are laid onto the grid's at level {level} by resampling ({resampling})"
-        );
         // The layer `sum` weighs cells by their area, in cells of level 0.
         let weighed = (resampling == Resampling::Sum && level != Level::ZERO && grid.schema().structure().refinable().is_some())
             .then(|| format!("its totals are those of cells of level {level}, of which the layer `sum` counts each {} times; --level 0 has them alike", level.scale().powi(2)));
@@ -170,11 +149,10 @@ impl ResampledSource {
             .iter()
             .cloned()
             .chain(conversion.note.clone())
-            .chain([laid])
+            .chain(notes)
             .chain(weighed)
-            .chain(seam)
             .collect();
-        let cuts = cuts(grid, &frame, lines, &columns);
+        let cuts = cuts(grid, &frame, [rows, cols], &columns, lay.most(ratio));
         Ok(Self {
             file: Box::new(file),
             grid: grid.clone(),
@@ -182,7 +160,7 @@ impl ResampledSource {
             conversion,
             resampling,
             level,
-            lines,
+            lay,
             footprint,
             cuts,
         })
@@ -238,6 +216,136 @@ impl ResampledSource {
         }
     }
 
+    /// Some cells of the grid, (band, y, x), and what was found in the file for them.
+    fn laid(
+        &mut self,
+        rows: &Range<i64>,
+        cols: &Range<i64>,
+        run: &BandRun,
+    ) -> Result<LaidCells> {
+        let lines = match &self.lay {
+            Lay::Lines(lines) => *lines,
+            #[cfg(feature = "crs")]
+            Lay::Elsewhere(elsewhere) => {
+                let elsewhere = elsewhere.clone();
+                return self.placed(&elsewhere, rows, cols, run);
+            }
+        };
+        let method = ResamplingMethod::Values(self.resampling);
+        let [(rows, y), (cols, x)] = [lines[0].map(rows, method), lines[1].map(cols, method)];
+        let window = [lines[0].of_file(&rows), lines[1].of_file(&cols)];
+        let reversed = lines.map(|line| line.reversed);
+        let (array, validity, found) = self.source_cells(window, run, reversed)?;
+        let bands = AxisMap {
+            start: 0.0,
+            ratio: 1.0,
+            len: run.bands.len(),
+        };
+        let source = kernel::ResampleSource {
+            cells: &array,
+            validity: &validity,
+            shares: None,
+        };
+        let (array, validity) = kernel::resample(source, &[bands, y, x], method, self.blank());
+        Ok((array, validity, found))
+    }
+
+    /// The same of a file in another system, in parts where that is made of more of the file than
+    /// is held at once.
+    #[cfg(feature = "crs")]
+    fn placed(
+        &mut self,
+        elsewhere: &Elsewhere,
+        rows: &Range<i64>,
+        cols: &Range<i64>,
+        run: &BandRun,
+    ) -> Result<LaidCells> {
+        let method = ResamplingMethod::Values(self.resampling);
+        let shape = [rows, cols]
+            .map(|cells| usize::try_from(cells.end.abs_diff(cells.start)).unwrap_or(usize::MAX));
+        let Some(part) = elsewhere.part(rows, cols, method) else {
+            let dtype = method.dtype(self.grid.schema().dtype());
+            let shape = [run.bands.len(), shape[0], shape[1]];
+            return Ok((
+                Array::filled(dtype, &shape, self.blank()),
+                Validity::of_mask(Some(ArrayD::from_elem(shape.as_slice(), false))),
+                Some(FoundCells::default()),
+            ));
+        };
+        let cells = (part.rows.len() * part.cols.len()) as f64 * run.bands.len() as f64;
+        if cells > 2.0 * CELLS_MAX && shape[0].max(shape[1]) > 1 {
+            let (axis, along) = if shape[0] >= shape[1] { (1, rows) } else { (2, cols) };
+            let middle = along.start + (along.end - along.start) / 2;
+            let halves = [along.start..middle, middle..along.end].map(|half| {
+                let (rows, cols) = if axis == 1 { (&half, cols) } else { (rows, &half) };
+                self.placed(elsewhere, rows, cols, run)
+            });
+            let [first, second] = halves;
+            return Ok(joined(first?, second?, axis));
+        }
+        let window = [part.rows, part.cols];
+        let (array, validity, found) = self.source_cells(window, run, [false; 2])?;
+        let source = kernel::ResampleSource {
+            cells: &array,
+            validity: &validity,
+            shares: None,
+        };
+        let places = (&part.places, part.is_round);
+        let (array, validity) = kernel::resample_placed(source, places, method, self.blank());
+        Ok((array, validity, found))
+    }
+
+    /// The cells of some rows and columns of the file, (band, y, x), in the grid's type and
+    /// directions.
+    fn source_cells(
+        &mut self,
+        [rows, cols]: [Range<usize>; 2],
+        run: &BandRun,
+        reversed: [bool; 2],
+    ) -> Result<LaidCells> {
+        let (first, last) = (
+            run.bands.iter().min().copied().unwrap_or(0),
+            run.bands.iter().max().copied().unwrap_or(0),
+        );
+        let bands = first..last + 1;
+        let window = geotiff::Window {
+            bands: bands.clone(),
+            rows,
+            cols,
+        };
+        let (array, valid) = self.file.read_valid(&window)?;
+        let SourceCells {
+            array,
+            valid,
+            found,
+        } = self.conversion.apply(array, valid, bands)?;
+        let numbers: Vec<usize> = run.bands.iter().map(|band| band - first).collect();
+        let array = with_view!(Array, array, |cells| Array::from(upright(
+            cells, &numbers, reversed
+        )));
+        let schema = self.grid.schema();
+        let validity = match valid {
+            Some(valid) => Validity::of_mask(Some(
+                upright(valid, &numbers, reversed).mapv(|valid| valid != 0),
+            )),
+            None if schema.needs_mask() => Validity::All,
+            None => Validity::Values {
+                nodata: schema.nodata(),
+            },
+        };
+        Ok((array, validity, found))
+    }
+
+    /// What stands in cells without data.
+    fn blank(&self) -> f64 {
+        let schema = self.grid.schema();
+        if schema.dtype().is_float() {
+            f64::NAN
+        } else {
+            schema.nodata().unwrap_or(0.0)
+        }
+    }
+
     fn window_of(
         &self,
         ResampledCut {
@@ -267,92 +375,6 @@ impl ResampledSource {
     }
 }
 
-/// That a grid of a type keeps no totals.
-pub(super) fn no_totals(dtype: DType) -> Error {
-    Error::invalid(format!(
-        "the parts of cells that `sum` adds up are no whole numbers, and the grid's cells are {dtype}; keep totals in a grid of their own, made with `gridstone create STORE TOTALS --like FILE --dtype float64`"
-    ))
-}
-
-impl FileLine {
-    fn of(
-        grid: &Grid,
-        axis: usize,
-        level: Level,
-        (origin, cell): (f64, f64),
-        cells: usize,
-    ) -> Result<Self> {
-        let position = |edge: f64| grid.structure().position(axis, level, edge);
-        let (a, b) = (position(origin), position(origin + cell * cells as f64));
-        let (start, end) = (a.min(b), a.max(b));
-        let ratio = cells as f64 / (end - start);
-        // What the maps of blocks take for nothing too, so that the file has no part that is in no
-        // cell.
-        let nothing = 1e-6 * ratio.recip().min(1.0);
-        let (first, last) = (
-            remedy::whole((start + nothing).floor()),
-            remedy::whole((end - nothing).ceil()),
-        );
-        match first.zip(last).filter(|(first, last)| first < last) {
-            Some((first, last)) => Ok(Self {
-                start,
-                first,
-                end: last,
-                ratio,
-                len: cells,
-                reversed: b < a,
-            }),
-            None => Err(Error::invalid(format!(
-                "the file has no cell of level {level} of the grid; ask for a finer one with `--level`"
-            ))),
-        }
-    }
-
-    /// Leaves the first or the last cell of the grid, which are one, to the end of the file that
-    /// has more of it.
-    fn leave_to_larger_end(&mut self) {
-        let end = self.start + self.len as f64 / self.ratio;
-        if end - (self.end - 1) as f64 > (self.first + 1) as f64 - self.start {
-            self.first += 1;
-        } else {
-            self.end -= 1;
-        }
-    }
-
-    /// The cells of the file, in the grid's direction, of which some cells of the grid are made;
-    /// and how these lie on them.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a whole number of cells, within the file"
-    )]
-    fn map(&self, cells: &Range<i64>, method: ResamplingMethod) -> (Range<usize>, AxisMap) {
-        let reach = method.reach(self.ratio);
-        let edge = |cell: i64| (cell as f64 - self.start) * self.ratio;
-        let clamped = |position: f64| position.clamp(0.0, self.len as f64) as usize;
-        let from = clamped((edge(cells.start) - reach).floor() - 1.0).min(self.len - 1);
-        let to = clamped((edge(cells.end) + reach).ceil() + 1.0).max(from + 1);
-        let len = usize::try_from(cells.end.abs_diff(cells.start)).unwrap_or(usize::MAX);
-        (
-            from..to,
-            AxisMap {
-                start: edge(cells.start) - from as f64,
-                ratio: self.ratio,
-                len,
-            },
-        )
-    }
-
-    /// Cells in the grid's direction as the file numbers them.
-    fn of_file(&self, cells: &Range<usize>) -> Range<usize> {
-        if self.reversed {
-            self.len - cells.end..self.len - cells.start
-        } else {
-            cells.clone()
-        }
-    }
-}
-
 impl Source for ResampledSource {
     fn footprint(&self) -> &Footprint {
         &self.footprint
@@ -370,59 +392,8 @@ impl Source for ResampledSource {
         let ResampledCut {
             rows, cols, run, ..
         } = self.cuts[block.number].clone();
-        let method = ResamplingMethod::Values(self.resampling);
-        let [(rows, y), (cols, x)] = [
-            self.lines[0].map(&rows, method),
-            self.lines[1].map(&cols, method),
-        ];
-        let (first, last) = (
-            run.bands.iter().min().copied().unwrap_or(0),
-            run.bands.iter().max().copied().unwrap_or(0),
-        );
-        let bands = first..last + 1;
-        let window = geotiff::Window {
-            bands: bands.clone(),
-            rows: self.lines[0].of_file(&rows),
-            cols: self.lines[1].of_file(&cols),
-        };
-        let (array, valid) = self.file.read_valid(&window)?;
-        let SourceCells {
-            array,
-            valid,
-            found,
-        } = self.conversion.apply(array, valid, bands)?;
-        let numbers: Vec<usize> = run.bands.iter().map(|band| band - first).collect();
-        let reversed = self.lines.map(|line| line.reversed);
-        let array = with_view!(Array, array, |cells| Array::from(upright(
-            cells, &numbers, reversed
-        )));
-        let schema = self.grid.schema();
-        let validity = match valid {
-            Some(valid) => Validity::of_mask(Some(
-                upright(valid, &numbers, reversed).mapv(|valid| valid != 0),
-            )),
-            None if schema.needs_mask() => Validity::All,
-            None => Validity::Values {
-                nodata: schema.nodata(),
-            },
-        };
-        let blank = if schema.dtype().is_float() {
-            f64::NAN
-        } else {
-            schema.nodata().unwrap_or(0.0)
-        };
-        let bands = AxisMap {
-            start: 0.0,
-            ratio: 1.0,
-            len: numbers.len(),
-        };
-        let source = kernel::ResampleSource {
-            cells: &array,
-            validity: &validity,
-            shares: None,
-        };
-        let (array, validity) = kernel::resample(source, &[bands, y, x], method, blank);
-        let mask = validity.mask(&array);
+        let (array, validity, found) = self.laid(&rows, &cols, &run)?;
+        let (schema, mask) = (self.grid.schema(), validity.mask(&array));
         let array = self.as_kept(array, mask.as_ref());
         let count = |mask: &ArrayD<bool>| mask.iter().map(|valid| u64::from(*valid)).sum();
         let data = mask.as_ref().map_or_else(
@@ -470,34 +441,34 @@ fn upright<T: Copy>(mut cells: ArrayD<T>, bands: &[usize], reversed: [bool; 2]) 
 fn cuts(
     grid: &Grid,
     frame: &PlaceFrame,
-    [rows, cols]: [FileLine; 2],
+    [rows, cols]: [Range<i64>; 2],
     columns: &[Columns],
+    (most, widest): (f64, i64),
 ) -> Vec<ResampledCut> {
     let chunks = grid.structure().chunk_shape();
     let chunk = |axis: usize| i64::try_from(chunks[axis]).unwrap_or(1).max(1);
     let (high, wide) = (chunk(frame.axes.y), chunk(frame.axes.x));
-    // Cells of the file for one of the grid.
-    let of_file = (rows.ratio * cols.ratio).max(1.0) * frame.bands.range().1 as f64;
-    let fitting = |other: i64, chunk: i64, len: i64| {
-        let cells = remedy::whole((CELLS_MAX / of_file / other as f64).floor())
+    let most = most / frame.bands.range().1 as f64;
+    let fitting = |other: i64, (chunk, most_along): (i64, i64), len: i64| {
+        let cells = remedy::whole((most / other as f64).floor())
             .unwrap_or(1)
-            .max(1);
+            .clamp(1, most_along.max(1));
         if cells >= chunk {
             (cells / chunk * chunk).min(len.max(1).saturating_add(chunk))
         } else {
             cells
         }
     };
-    let (height, width) = (rows.end - rows.first, cols.end - cols.first);
-    let across = fitting(high.min(height), wide, width);
-    let down = fitting(across.min(width), high, height);
+    let (height, width) = (rows.end - rows.start, cols.end - cols.start);
+    let across = fitting(high.min(height), (wide, widest.max(wide)), width);
+    let down = fitting(across.min(width), (high, i64::MAX), height);
     let runs = frame.bands.runs(0..usize::MAX);
     let mut cuts = Vec::new();
-    for rows in pieces(rows.first..rows.end, down, 0) {
+    for rows in pieces(rows.clone(), down, 0) {
         for of in columns {
-            let first = cols.first.saturating_add_unsigned(of.columns.start);
+            let first = cols.start.saturating_add_unsigned(of.columns.start);
             let turned = of.cell.saturating_sub(first);
-            let all = first..cols.first.saturating_add_unsigned(of.columns.end);
+            let all = first..cols.start.saturating_add_unsigned(of.columns.end);
             for cols in pieces(all, across, turned) {
                 let cut = |run: &BandRun| ResampledCut {
                     rows: rows.clone(),

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::projection::Projection;
+use super::super::projection;
 use super::super::reply::Problem;
 use super::super::slice::Plane;
 use super::height;
@@ -59,7 +59,7 @@ pub(super) fn system(grid: &Grid) -> Option<String> {
 pub(super) fn of(grid: &Grid, root: &str) -> Result<Value, Problem> {
     let (structure, plane) = (grid.structure(), Plane::of(grid)?);
     let name = grid.name();
-    let projection = Projection::of(grid).ok();
+    let projection = projection::of(grid).ok();
     let here = format!("{root}/edr/collections/{name}");
     let bounds = grid.bounds()?;
     let extent = bounds.as_ref().map(|bounds| structure.extent(bounds));

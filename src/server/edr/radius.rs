@@ -2,10 +2,11 @@
 
 use ndarray::Array2;
 
-use super::super::projection::Projection;
+use super::super::projection;
 use super::super::reply::Problem;
 use super::super::slice::{Plane, centres};
 use crate::Grid;
+use crate::crs::Projection;
 use crate::grid::longitude::{turned, turns};
 use crate::grid::{Structure, Window};
 
@@ -29,7 +30,7 @@ pub(super) struct Circle {
 impl Circle {
     /// Around a point in the coordinates of a grid, the system of which must be known.
     pub(super) fn new(grid: &Grid, at: [f64; 2], metres: f64) -> Result<Self, Problem> {
-        let projection = Projection::of(grid)?;
+        let projection = projection::of(grid)?;
         let centre = projection.inverse(at).ok_or_else(|| {
             Problem::parameter(
                 "coords",

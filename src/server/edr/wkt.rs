@@ -3,9 +3,10 @@
 use axum::http::StatusCode;
 
 use super::super::params::{number, shortened};
-use super::super::projection::Projection;
+use super::super::projection;
 use super::super::reply::Problem;
 use super::super::slice::Plane;
+use crate::crs::Projection;
 use crate::statistics::Ring;
 use crate::wire::geojson::code_of;
 use crate::{Axis, Grid, Polygon, crs};
@@ -123,7 +124,7 @@ impl<'a> Into<'a> {
             .map_err(|why| Problem::parameter("crs", format!("`{}`: {why}", shortened(system))))?;
         Ok(Self {
             grid,
-            between: Some((from, Projection::of(grid)?)),
+            between: Some((from, projection::of(grid)?)),
         })
     }
 

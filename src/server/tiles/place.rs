@@ -1,6 +1,6 @@
 //! Where the pixels of a tile lie in the coordinates of a grid.
 
-use super::super::projection::{Projection, RADIUS};
+use crate::crs::{Projection, RADIUS};
 
 /// Half the width of the world in EPSG:3857, in metres.
 pub(super) const HALF: f64 = RADIUS * std::f64::consts::PI;

@@ -3,7 +3,7 @@
 use axum::http::HeaderMap;
 
 use super::super::app::App;
-use super::super::projection::Projection;
+use super::super::projection;
 use super::super::reply::{Problem, Reply, etag_of};
 use super::super::slice::{self, Plane, When};
 use super::ask::{Encoding, TileQuery};
@@ -87,7 +87,7 @@ impl TileView {
     fn of(app: &App, grid: &Grid, tile: Tile, ask: &TileQuery) -> Result<Option<Self>, Problem> {
         let structure = grid.structure();
         let plane = Plane::of(grid)?;
-        let projection = Projection::of(grid)?;
+        let projection = projection::of(grid)?;
         let (Some(bounds), Some(base)) = (grid.bounds()?, grid.base_levels()?) else {
             return Ok(None);
         };

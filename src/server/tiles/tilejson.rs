@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::app::App;
-use super::super::projection::Projection;
+use super::super::projection;
 use super::super::reply::Problem;
 use super::super::slice::Plane;
 use super::ask::TileQuery;
@@ -15,7 +15,7 @@ use crate::Grid;
 /// nothing was put.
 pub(super) fn bounds(grid: &Grid) -> Result<Option<[f64; 4]>, Problem> {
     let plane = Plane::of(grid)?;
-    let projection = Projection::of(grid)?;
+    let projection = projection::of(grid)?;
     let Some(extent) = grid.extent()? else {
         return Ok(None);
     };

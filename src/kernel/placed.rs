@@ -1,0 +1,326 @@
+//! Resampling onto target cells that lie askew on the source: by the rules of
+//! [`Resampling`](super::Resampling), each cell being the quadrilateral between its corners.
+//!
+//! The kernels lie along the rows and columns of the source, as wide as the target cell is long
+//! there. A cell that is data since its tip overlaps one that is, and whose kernel reaches none, is
+//! the mean by area.
+
+use ndarray::ArrayD;
+use rayon::prelude::*;
+
+use super::picked::{laid_out, largest};
+use super::places::{PlacedCell, Places};
+use super::resample::{
+    CUBIC_LEAST, ResampleSource, ResamplingMethod, Valid, Way, finished, flat,
+};
+use super::taps::{Kernel, SNAP};
+use crate::array::{Array, Cell, Validity, with_dtype, with_view};
+
+/// A source (band, y, x) resampled onto target cells that lie somewhere on its rows and columns. If
+/// it `is_round`, its first column follows its last. Cells without data hold `blank`.
+pub(crate) fn resample_placed(
+    source: ResampleSource<'_>,
+    (places, is_round): (&Places, bool),
+    method: ResamplingMethod,
+    blank: f64,
+) -> (Array, Validity) {
+    let mask = source.validity.mask(source.cells);
+    let shape = source.cells.shape();
+    let sampling = Sampling {
+        valid: Valid::new(&source, mask.as_ref()),
+        size: [shape[2], shape[1]],
+        is_round,
+        places,
+    };
+    let bands = shape[0];
+    let shape = [bands, places.shape[0], places.shape[1]];
+    match method.way() {
+        Way::Mixed(kernel) => {
+            let mixed = with_view!(Array, source.cells, |cells| sampling
+                .all(bands, &|plane, number| sampling
+                    .mixed(kernel, (flat(cells), plane), number)));
+            let dtype = method.dtype(source.cells.dtype());
+            let nodata = match source.validity {
+                Validity::Values { nodata } if !dtype.is_float() => *nodata,
+                _ => None,
+            };
+            with_dtype!(dtype, |T| finished::<T>(mixed, &shape, nodata, blank))
+        }
+        way => with_view!(Array, source.cells, |cells| {
+            let picked = sampling.picked(way, cells, bands);
+            laid_out(picked, &shape, blank)
+        }),
+    }
+}
+
+struct Sampling<'a> {
+    valid: Valid<'a>,
+    /// Columns and rows of the source.
+    size: [usize; 2],
+    is_round: bool,
+    places: &'a Places,
+}
+
+impl Sampling<'_> {
+    /// What each target cell is, band by band: `one` knows the first source cell of the band and
+    /// the number of the target cell.
+    fn all<V: Send>(&self, bands: usize, one: &(dyn Fn(usize, usize) -> V + Sync)) -> Vec<V> {
+        let (cells, plane) = (self.places.centres.len(), self.size[0] * self.size[1]);
+        (0..bands * cells)
+            .into_par_iter()
+            .with_min_len(256)
+            .map(|number| one(number / cells * plane, number % cells))
+            .collect()
+    }
+
+    fn picked<T: Cell>(&self, way: Way, cells: &ArrayD<T>, bands: usize) -> Vec<Option<T>> {
+        let cells = flat(cells);
+        self.all(bands, &|plane, number| match way {
+            Way::Extreme { greatest } => {
+                let better = |a: T, b: T| if greatest { b > a } else { b < a };
+                self.overlapped(cells, plane, number)
+                    .map(|(cell, _)| cell)
+                    .reduce(|best, cell| if better(best, cell) { cell } else { best })
+            }
+            Way::Mode => {
+                let mut areas: Vec<(T, f64)> = self.overlapped(cells, plane, number).collect();
+                largest(&mut areas)
+            }
+            Way::Centre | Way::Mixed(_) => self.centre(number).and_then(|at| {
+                self.valid.share(plane + at).map(|_| cells[plane + at])
+            }),
+        })
+    }
+
+    /// The source cell that the centre of a target cell lies in.
+    fn centre(&self, number: usize) -> Option<usize> {
+        let [x, y] = self.places.centres[number].map(|at| {
+            let edge = at.round();
+            if (at - edge).abs() < SNAP { edge } else { at }.floor()
+        });
+        self.at(x, y)
+    }
+
+    /// The number of a source cell in its plane, if there is one.
+    fn at(&self, x: f64, y: f64) -> Option<usize> {
+        let wide = self.size[0] as f64;
+        let x = if self.is_round { x.rem_euclid(wide) } else { x };
+        let inside = x >= 0.0 && x < wide && y >= 0.0 && y < self.size[1] as f64;
+        inside.then(|| index(y) * self.size[0] + index(x))
+    }
+
+    /// The source cells with data that a target cell overlaps, with the area of the part.
+    fn overlapped<'b, T: Cell>(
+        &'b self,
+        cells: &'b [T],
+        plane: usize,
+        number: usize,
+    ) -> impl Iterator<Item = (T, f64)> + 'b {
+        let cell = self.places.cell(number);
+        let area = cell.map_or(0.0, |cell| area(&cell.corners));
+        let least = SNAP * area.min(1.0);
+        let each = cell.into_iter().flat_map(move |cell| {
+            self.touched(cell).filter_map(move |(at, [x, y])| {
+                let at = plane + at?;
+                self.valid.share(at).filter(|_| !cells[at].is_nan())?;
+                Some((cells[at], part(&cell.corners, [x, y])))
+            })
+        });
+        each.filter(move |(_, part)| *part > least)
+    }
+
+    /// The source cells in the box around a target cell, by their numbers, or none where there is
+    /// no cell; and where they lie.
+    fn touched(&self, cell: PlacedCell) -> impl Iterator<Item = (Option<usize>, [f64; 2])> + '_ {
+        let [x, y] = [0, 1].map(|axis: usize| {
+            let along = cell.corners.map(|corner| corner[axis]);
+            let low = along.into_iter().fold(f64::INFINITY, f64::min);
+            let high = along.into_iter().fold(f64::NEG_INFINITY, f64::max);
+            ((low + SNAP).floor(), (high - SNAP).ceil())
+        });
+        // Beside the source is one that is none.
+        let [wide, high] = self.size.map(|len| len as f64);
+        let (top, bottom) = (y.0.max(-1.0), y.1.min(high + 1.0));
+        let (left, right) = if self.is_round {
+            (x.0, x.1.min(x.0 + wide))
+        } else {
+            (x.0.max(-1.0), x.1.min(wide + 1.0))
+        };
+        steps(top, bottom).flat_map(move |y| {
+            steps(left, right).map(move |x| (self.at(x, y), [x, y]))
+        })
+    }
+
+    /// Whether a target cell overlaps a cell with data.
+    fn is_data(&self, cell: &PlacedCell, plane: usize) -> bool {
+        let is_valid =
+            |at: Option<usize>| at.is_some_and(|at| self.valid.share(plane + at).is_some());
+        let (mut any, mut all) = (false, true);
+        for (at, _) in self.touched(*cell) {
+            let valid = is_valid(at);
+            (any, all) = (any | valid, all & valid);
+        }
+        let least = || SNAP * area(&cell.corners).min(1.0);
+        let overlaps = || {
+            let least = least();
+            self.touched(*cell)
+                .any(|(at, corner)| is_valid(at) && part(&cell.corners, corner) > least)
+        };
+        any && (all || overlaps())
+    }
+
+    fn mixed<T: Cell>(
+        &self,
+        kernel: Kernel,
+        (cells, plane): (&[T], usize),
+        number: usize,
+    ) -> Option<f64> {
+        match kernel {
+            Kernel::Parts => {
+                let parts = self.overlapped(cells, plane, number);
+                parts
+                    .map(|(cell, part)| cell.to_f64() * part)
+                    .reduce(|sum, part| sum + part)
+            }
+            Kernel::Area => mean(self.overlapped(cells, plane, number)),
+            Kernel::Bilinear | Kernel::Cubic => {
+                let cell = self.places.cell(number)?;
+                if !self.is_data(&cell, plane) {
+                    return None;
+                }
+                let own = self.weighed(&cell, kernel, (cells, plane));
+                let (value, weight) = own?;
+                let least = if kernel == Kernel::Cubic {
+                    CUBIC_LEAST
+                } else {
+                    SNAP
+                };
+                if weight >= least {
+                    return Some(value);
+                }
+                let bilinear = self.weighed(&cell, Kernel::Bilinear, (cells, plane));
+                match bilinear.filter(|(_, weight)| *weight >= SNAP) {
+                    Some((value, _)) => Some(value),
+                    None => mean(self.overlapped(cells, plane, number)),
+                }
+            }
+        }
+    }
+
+    /// The mean by a kernel, and how much of the kernel has data.
+    fn weighed<T: Cell>(
+        &self,
+        cell: &PlacedCell,
+        kernel: Kernel,
+        (cells, plane): (&[T], usize),
+    ) -> Option<(f64, f64)> {
+        let [across, down] = [0, 1].map(|axis: usize| {
+            let (at, ratio) = (cell.centre[axis], cell.ratio[axis]);
+            let (reach, scale) = (kernel.reach(ratio), ratio.max(1.0));
+            let least = SNAP * ratio.min(1.0) / 2.0;
+            let from = (at - reach).floor();
+            let each = steps(from, (at + reach).ceil());
+            let weights: Vec<(f64, f64)> = each
+                .map(|cell| (cell, kernel.weight((cell + 0.5 - at) / scale)))
+                .filter(|(_, weight)| weight.abs() >= least)
+                .collect();
+            weights
+        });
+        let all = |weights: &[(f64, f64)]| weights.iter().map(|(_, weight)| weight).sum::<f64>();
+        let whole = all(&across) * all(&down);
+        // Measured from one of them, equal ones come out as they are.
+        let (mut first, mut sums) = (None, (0.0, 0.0));
+        for (y, of_row) in &down {
+            for (x, of_col) in &across {
+                let Some(at) = self.at(*x, *y).map(|at| plane + at) else {
+                    continue;
+                };
+                if self.valid.share(at).is_none() {
+                    continue;
+                }
+                let (value, weight) = (cells[at].to_f64(), of_row * of_col);
+                let from = *first.get_or_insert(value);
+                sums = (sums.0 + (value - from) * weight, sums.1 + weight);
+            }
+        }
+        let value = first.map_or(0.0, |first| first + sums.0 / sums.1);
+        Some((value, sums.1 / whole))
+    }
+}
+
+/// A mean weighted by area.
+fn mean<T: Cell>(parts: impl Iterator<Item = (T, f64)>) -> Option<f64> {
+    let (mut first, mut sums) = (None, (0.0, 0.0));
+    for (cell, part) in parts {
+        let from = *first.get_or_insert(cell.to_f64());
+        sums = (sums.0 + (cell.to_f64() - from) * part, sums.1 + part);
+    }
+    first.map(|first: f64| first + sums.0 / sums.1)
+}
+
+/// Whole numbers from one to before another.
+fn steps(from: f64, to: f64) -> impl Iterator<Item = f64> + Clone {
+    let count = index((to - from).max(0.0));
+    (0..count).map(move |at| from + at as f64)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a whole number of cells, of at most a kernel or a source"
+)]
+fn index(cell: f64) -> usize {
+    cell as usize
+}
+
+fn area(corners: &[[f64; 2]]) -> f64 {
+    let next = corners.iter().cycle().skip(1);
+    let twice: f64 = corners
+        .iter()
+        .zip(next)
+        .map(|(a, b)| a[0] * b[1] - b[0] * a[1])
+        .sum();
+    twice.abs() / 2.0
+}
+
+/// The area of the part of a quadrilateral that lies in a source cell: the quadrilateral is cut
+/// along the four edges of the cell, one after the other (Sutherland and Hodgman, 1974).
+fn part(corners: &[[f64; 2]; 4], [x, y]: [f64; 2]) -> f64 {
+    // Each cut adds half of the points at most.
+    let mut points = [[0.0; 2]; 20];
+    let mut count = 4;
+    // Measured from the cell, no digits are lost.
+    for (to, from) in points.iter_mut().zip(corners) {
+        *to = [from[0] - x, from[1] - y];
+    }
+    for (axis, edge, side) in [
+        (0, 0.0, 1.0),
+        (0, 1.0, -1.0),
+        (1, 0.0, 1.0),
+        (1, 1.0, -1.0),
+    ] {
+        let inside = |point: [f64; 2]| (point[axis] - edge) * side;
+        let (from, len) = (points, count);
+        count = 0;
+        for at in 0..len {
+            let (a, b) = (from[at], from[(at + 1) % len]);
+            let (of_a, of_b) = (inside(a), inside(b));
+            if of_a >= 0.0 {
+                points[count] = a;
+                count += 1;
+            }
+            if (of_a >= 0.0) != (of_b >= 0.0) {
+                let share = of_a / (of_a - of_b);
+                let mut cut = [a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share];
+                cut[axis] = edge;
+                points[count] = cut;
+                count += 1;
+            }
+        }
+    }
+    area(&points[..count])
+}
+
+#[cfg(test)]
+#[path = "placed_tests.rs"]
+mod tests;
