@@ -89,12 +89,14 @@ impl Projection {
     }
 
     /// Whether x depends on the longitude alone and y on the latitude alone.
+    #[cfg(feature = "server")]
     pub(crate) fn is_separable(&self) -> bool {
         !matches!(self, Self::Other(_))
     }
 
     /// Longitudes and latitudes, as west, south, east, north, of a box (x, y): those of points
     /// along its edges, as far as they have any.
+    #[cfg(feature = "server")]
     pub(crate) fn bounds(&self, x: (f64, f64), y: (f64, f64)) -> Option<[f64; 4]> {
         const STEPS: u32 = 32;
         let mut bounds: Option<[f64; 4]> = None;

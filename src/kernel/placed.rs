@@ -10,11 +10,12 @@ use rayon::prelude::*;
 
 use super::picked::{laid_out, largest};
 use super::places::{PlacedCell, Places};
-use super::resample::{
-    CUBIC_LEAST, ResampleSource, ResamplingMethod, Valid, Way, finished, flat,
-};
+use super::resample::{CUBIC_LEAST, ResampleSource, ResamplingMethod, Valid, Way, finished, flat};
 use super::taps::{Kernel, SNAP};
 use crate::array::{Array, Cell, Validity, with_dtype, with_view};
+
+/// A part of a cell, source or target, that is none.
+const SLIVER: f64 = 1e-9;
 
 /// A source (band, y, x) resampled onto target cells that lie somewhere on its rows and columns. If
 /// it `is_round`, its first column follows its last. Cells without data hold `blank`.
@@ -36,9 +37,10 @@ pub(crate) fn resample_placed(
     let shape = [bands, places.shape[0], places.shape[1]];
     match method.way() {
         Way::Mixed(kernel) => {
-            let mixed = with_view!(Array, source.cells, |cells| sampling
-                .all(bands, &|plane, number| sampling
-                    .mixed(kernel, (flat(cells), plane), number)));
+            let mixed = with_view!(Array, source.cells, |cells| sampling.all(
+                bands,
+                &|plane, number| sampling.mixed(kernel, (flat(cells), plane), number)
+            ));
             let dtype = method.dtype(source.cells.dtype());
             let nodata = match source.validity {
                 Validity::Values { nodata } if !dtype.is_float() => *nodata,
@@ -86,9 +88,9 @@ impl Sampling<'_> {
                 let mut areas: Vec<(T, f64)> = self.overlapped(cells, plane, number).collect();
                 largest(&mut areas)
             }
-            Way::Centre | Way::Mixed(_) => self.centre(number).and_then(|at| {
-                self.valid.share(plane + at).map(|_| cells[plane + at])
-            }),
+            Way::Centre | Way::Mixed(_) => self
+                .centre(number)
+                .and_then(|at| self.valid.share(plane + at).map(|_| cells[plane + at])),
         })
     }
 
@@ -118,7 +120,7 @@ impl Sampling<'_> {
     ) -> impl Iterator<Item = (T, f64)> + 'b {
         let cell = self.places.cell(number);
         let area = cell.map_or(0.0, |cell| area(&cell.corners));
-        let least = SNAP * area.min(1.0);
+        let least = SLIVER * area.min(1.0);
         let each = cell.into_iter().flat_map(move |cell| {
             self.touched(cell).filter_map(move |(at, [x, y])| {
                 let at = plane + at?;
@@ -146,9 +148,8 @@ impl Sampling<'_> {
         } else {
             (x.0.max(-1.0), x.1.min(wide + 1.0))
         };
-        steps(top, bottom).flat_map(move |y| {
-            steps(left, right).map(move |x| (self.at(x, y), [x, y]))
-        })
+        steps(top, bottom)
+            .flat_map(move |y| steps(left, right).map(move |x| (self.at(x, y), [x, y])))
     }
 
     /// Whether a target cell overlaps a cell with data.
@@ -160,7 +161,7 @@ impl Sampling<'_> {
             let valid = is_valid(at);
             (any, all) = (any | valid, all & valid);
         }
-        let least = || SNAP * area(&cell.corners).min(1.0);
+        let least = || SLIVER * area(&cell.corners).min(1.0);
         let overlaps = || {
             let least = least();
             self.touched(*cell)
@@ -293,12 +294,7 @@ fn part(corners: &[[f64; 2]; 4], [x, y]: [f64; 2]) -> f64 {
     for (to, from) in points.iter_mut().zip(corners) {
         *to = [from[0] - x, from[1] - y];
     }
-    for (axis, edge, side) in [
-        (0, 0.0, 1.0),
-        (0, 1.0, -1.0),
-        (1, 0.0, 1.0),
-        (1, 1.0, -1.0),
-    ] {
+    for (axis, edge, side) in [(0, 0.0, 1.0), (0, 1.0, -1.0), (1, 0.0, 1.0), (1, 1.0, -1.0)] {
         let inside = |point: [f64; 2]| (point[axis] - edge) * side;
         let (from, len) = (points, count);
         count = 0;

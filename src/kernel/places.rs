@@ -277,9 +277,7 @@ impl Net<'_> {
             let left = patch * PATCH;
             let end = (left + PATCH).min(self.cols.end + 1 - half);
             let across = nodes.as_ref().map(|nodes| {
-                std::array::from_fn::<[f64; 2], NODES, _>(|col| {
-                    mixed(&down, |row| nodes[row][col])
-                })
+                std::array::from_fn::<[f64; 2], NODES, _>(|col| mixed(&down, |row| nodes[row][col]))
             });
             for col in left.max(self.cols.start)..end {
                 let at = match &across {
@@ -318,10 +316,7 @@ impl Net<'_> {
             let (across, down) = (weights_at(probe[0]), weights_at(probe[1]));
             let found = mixed(&down, |row| mixed(&across, |col| nodes[row][col]));
             at(*probe).map(near).is_some_and(|there| {
-                (there[0] - found[0])
-                    .abs()
-                    .max((there[1] - found[1]).abs())
-                    <= OFF_MAX
+                (there[0] - found[0]).abs().max((there[1] - found[1]).abs()) <= OFF_MAX
             })
         };
         PROBES.iter().all(is_near).then_some(nodes)

@@ -163,7 +163,9 @@ impl GdalRaster {
             None => (None, None),
         };
         let way = Way::between(there)?;
-        let back = back.filter(|_| is_circle).map(|back| Way::between(Some(back)));
+        let back = back
+            .filter(|_| is_circle)
+            .map(|back| Way::between(Some(back)));
         let back = back.transpose()?;
         let there = |points: &[[f64; 2]]| way.of(points);
         let back = back.map(|back| move |points: &[[f64; 2]]| back.of(points));

@@ -36,4 +36,3 @@ impl Way {
         x.into_iter().zip(y).map(|(x, y)| [x, y]).collect()
     }
 }
-

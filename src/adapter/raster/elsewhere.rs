@@ -178,7 +178,9 @@ pub(super) fn joined(
 }
 
 fn of_one_type<T: Cell>(a: ArrayD<T>, b: Array, axis: usize) -> Array {
-    let b = b.into_typed().unwrap_or_else(|_| unreachable!("of one type"));
+    let b = b
+        .into_typed()
+        .unwrap_or_else(|_| unreachable!("of one type"));
     Array::from(stacked(axis, &[a, b]))
 }
 

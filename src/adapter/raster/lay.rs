@@ -235,7 +235,11 @@ impl FileLine {
         clippy::cast_sign_loss,
         reason = "a whole number of cells, within the file"
     )]
-    pub(super) fn map(&self, cells: &Range<i64>, method: ResamplingMethod) -> (Range<usize>, AxisMap) {
+    pub(super) fn map(
+        &self,
+        cells: &Range<i64>,
+        method: ResamplingMethod,
+    ) -> (Range<usize>, AxisMap) {
         let reach = method.reach(self.ratio);
         let edge = |cell: i64| (cell as f64 - self.start) * self.ratio;
         let clamped = |position: f64| position.clamp(0.0, self.len as f64) as usize;

@@ -72,6 +72,8 @@ mod target;
 #[cfg(feature = "gdal")]
 mod warped;
 
+#[cfg(all(test, feature = "crs"))]
+mod elsewhere_tests;
 #[cfg(test)]
 mod resampled_kinds_tests;
 #[cfg(test)]

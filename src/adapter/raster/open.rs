@@ -33,9 +33,10 @@ pub fn open(path: impl AsRef<Path>) -> Result<Box<dyn RasterFile>> {
     opened(path).map_err(|error| laid_with(error, path))
 }
 
-/// The same for a grid. A raster of another system, or whose rows and columns do not follow the
-/// axes, is laid onto the grid's cells by `laying`, if it can be: then its cells are the grid's,
-/// and the answer is true. Without the feature `gdal` none is laid.
+/// The same for a grid. With the feature `gdal` a raster of another system, or whose rows and
+/// columns do not follow the axes, is laid onto the grid's cells by `laying`, if it can be: then
+/// its cells are the grid's, and the answer is true. Without it such a one is as it is, and a
+/// [`ResampledSource`](super::ResampledSource) may lay it.
 ///
 /// Errors are those of [`open`]; an [`Invalid`](crate::ErrorKind::Invalid) one also says why a
 /// raster cannot be laid.

@@ -18,10 +18,10 @@ use super::convert::CellConversion;
 #[cfg(feature = "crs")]
 use super::elsewhere::{Elsewhere, joined};
 use super::file::RasterFile;
-use super::lay::{LaidFile, Lay};
+use super::lay;
 #[cfg(feature = "crs")]
 use super::lay::CELLS_MAX;
-use super::lay;
+use super::lay::{LaidFile, Lay};
 use super::place::PlaceFrame;
 use super::remedy;
 use super::schema::PIXELS;
@@ -217,12 +217,7 @@ impl ResampledSource {
     }
 
     /// Some cells of the grid, (band, y, x), and what was found in the file for them.
-    fn laid(
-        &mut self,
-        rows: &Range<i64>,
-        cols: &Range<i64>,
-        run: &BandRun,
-    ) -> Result<LaidCells> {
+    fn laid(&mut self, rows: &Range<i64>, cols: &Range<i64>, run: &BandRun) -> Result<LaidCells> {
         let lines = match &self.lay {
             Lay::Lines(lines) => *lines,
             #[cfg(feature = "crs")]
@@ -274,10 +269,18 @@ impl ResampledSource {
         };
         let cells = (part.rows.len() * part.cols.len()) as f64 * run.bands.len() as f64;
         if cells > 2.0 * CELLS_MAX && shape[0].max(shape[1]) > 1 {
-            let (axis, along) = if shape[0] >= shape[1] { (1, rows) } else { (2, cols) };
+            let (axis, along) = if shape[0] >= shape[1] {
+                (1, rows)
+            } else {
+                (2, cols)
+            };
             let middle = along.start + (along.end - along.start) / 2;
             let halves = [along.start..middle, middle..along.end].map(|half| {
-                let (rows, cols) = if axis == 1 { (&half, cols) } else { (rows, &half) };
+                let (rows, cols) = if axis == 1 {
+                    (&half, cols)
+                } else {
+                    (rows, &half)
+                };
                 self.placed(elsewhere, rows, cols, run)
             });
             let [first, second] = halves;

@@ -40,8 +40,8 @@ pub(super) struct Files {
     /// axis without times
     #[arg(long, value_name = "TIME", conflicts_with = "time_from_name")]
     at_time: Option<Moment>,
-    /// Lay rasters whose cells are not the grid's onto them (those of another coordinate reference
-    /// system, or turned, with the feature `gdal`): nearest, bilinear, cubic, area (the
+    /// Lay rasters whose cells are not the grid's onto them, those of another coordinate reference
+    /// system too (turned ones with the feature `gdal`): nearest, bilinear, cubic, area (the
     /// mean), min, max, mode (the class of the largest part), or sum (totals are divided by area
     /// and kept). Without it they are refused
     #[arg(long, value_name = "R", value_parser = args::parsed::<Resampling>)]

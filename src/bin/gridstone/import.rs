@@ -19,11 +19,11 @@ use gridstone::{Grid, Overlap, Structure, Window};
 
 /// Put GeoTIFF or NetCDF files into a grid, and bring its pyramid up to date
 ///
-/// With the feature `gdal` whatever GDAL opens is taken like a GeoTIFF, and --resampling lays
-/// rasters of other coordinate reference systems too.
+/// With the feature `gdal` whatever GDAL opens is taken like a GeoTIFF.
 ///
 /// A file's cells must be the grid's times a power of two (those of NetCDF the grid's own), and
-/// aligned with them; nothing is resampled unless --resampling says how. Times must lie on the
+/// aligned with them; nothing is resampled unless --resampling says how, which lays GeoTIFFs of
+/// other coordinate reference systems too. Times must lie on the
 /// grid's steps, or are kept exactly where time is irregular; files come in any order, and their
 /// times before, between and behind those that are there. All files are read once before the first
 /// is written, so a file that does not fit, is damaged or refused changes nothing. Memory does not
@@ -36,7 +36,7 @@ use gridstone::{Grid, Overlap, Structure, Window};
 /// put: all is as if the whole import was done now. `info` tells of an import that is not complete.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  gridstone import store dem srtm.tif\n  find tiles -name '*.tif' | gridstone import store dem --files-from - --priority newest --jobs 4"
+    after_help = "Examples:\n  gridstone import store dem srtm.tif\n  find tiles -name '*.tif' | gridstone import store dem --files-from - --priority newest --jobs 4\n  gridstone import store dem utm.tif --resampling bilinear"
 )]
 pub(super) struct ImportVerb {
     /// The directory of the store

@@ -542,3 +542,57 @@ fn an_answer_has_exactly_the_cells_of_a_target() {
         "one of both"
     );
 }
+
+#[test]
+fn a_file_of_another_system_is_laid_onto_the_cells_of_the_grid() {
+    let work = Work::new();
+    let cells = Array2::from_shape_fn((60, 80), |(row, col)| {
+        f64::from(u16::try_from(80 * row + col).unwrap())
+    });
+    let utm = work.tif("utm.tif", &cells, |profile| profile.affine = Some(HERE));
+    let like = work.tif("like.tif", &Array2::<f64>::zeros((4, 4)), |profile| {
+        (profile.crs, profile.affine) = (
+            Some("EPSG:4326".to_owned()),
+            Some(Affine {
+                x: 7.0,
+                y: 46.0,
+                dx: 1.0 / 9000.0,
+                dy: -1.0 / 9000.0,
+            }),
+        );
+    });
+    work.ok(&["create", "store", "dem", "--like", &like, "--chunk", "32"]);
+    let why = work.fails(&["import", "store", "dem", &utm]);
+    assert!(
+        why.contains("lay it onto the grid's cells with `--resampling"),
+        "{why}"
+    );
+    let plan = work.json(&["plan", "store", "dem", &utm, "--resampling", "sum"]);
+    assert!(
+        plan["chunks"]["base"]
+            .as_u64()
+            .is_some_and(|chunks| chunks > 0),
+        "{plan}"
+    );
+    work.ok(&["import", "store", "dem", &utm, "--resampling", "sum"]);
+    work.ok(&["verify", "store"]);
+    if cfg!(not(feature = "gdal")) {
+        let sum: f64 = values(&work, "dem")
+            .iter()
+            .filter(|value| !value.is_nan())
+            .sum();
+        assert!(
+            (sum / cells.sum() - 1.0).abs() < 1e-7,
+            "{sum} of {}",
+            cells.sum()
+        );
+        let old = work.tif("old.tif", &cells, |profile| {
+            (profile.crs, profile.affine) = (Some("EPSG:26711".to_owned()), Some(HERE));
+        });
+        let why = work.fails(&["import", "store", "dem", &old, "--resampling", "nearest"]);
+        assert!(
+            why.contains("NADCON") && why.contains("`gdalwarp -t_srs EPSG:4326"),
+            "{why}"
+        );
+    }
+}

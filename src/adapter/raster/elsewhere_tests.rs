@@ -1,0 +1,349 @@
+//! Files of other systems laid onto a grid, held against what each cell of the grid must be by
+//! where its centre lies. Blocks are tiny here, so that most cells have their neighbours in others.
+
+use ndarray::{Array2, ArrayD};
+
+use super::resampled_tests::{import, tiff};
+use super::tests;
+use crate::adapter::geotiff::Affine;
+use crate::adapter::raster::ResampledSource;
+use crate::array::{Array, Cells};
+use crate::crs::Transformation;
+use crate::{Extent, Grid, Query, Resampling};
+
+const UTM: Affine = Affine {
+    x: 400_000.0,
+    y: 5_000_000.0,
+    dx: 30.0,
+    dy: -30.0,
+};
+
+fn rough(rows: usize, cols: usize) -> Array2<f64> {
+    Array2::from_shape_fn((rows, cols), |(row, col)| {
+        if (4..9).contains(&row) && (11..20).contains(&col) {
+            f64::NAN
+        } else {
+            ((row * 31 + col * 17) % 23) as f64 + row as f64 / 7.0
+        }
+    })
+}
+
+/// A grid of some cells in a system, without any.
+fn grid(crs: &str, affine: Affine) -> Grid {
+    let like = Array::from(ArrayD::from_elem(vec![4, 4], 0.0_f64));
+    tests::grid(&tiff(&like, affine, crs, None))
+}
+
+fn degrees(size: f64) -> Grid {
+    grid(
+        "EPSG:4326",
+        Affine {
+            x: 7.0,
+            y: 46.0,
+            dx: size,
+            dy: -size,
+        },
+    )
+}
+
+/// The value of a file at a position in its cells: that of the cell there, or mixed of four centres
+/// with those that are data.
+fn at(file: &Array2<f64>, [x, y]: [f64; 2], how: Resampling) -> f64 {
+    let (rows, cols) = file.dim();
+    let cell = |x: f64, y: f64| {
+        let inside = x >= 0.0 && y >= 0.0 && x < cols as f64 && y < rows as f64;
+        if inside {
+            file[[y.floor() as usize, x.floor() as usize]]
+        } else {
+            f64::NAN
+        }
+    };
+    if how == Resampling::Nearest {
+        return cell(x, y);
+    }
+    let (left, top) = ((x - 0.5).floor(), (y - 0.5).floor());
+    let (mut sum, mut weight) = (0.0, 0.0);
+    for (dx, dy) in [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)] {
+        let value = cell(left + dx + 0.5, top + dy + 0.5);
+        let part = (1.0 - (x - 0.5 - left - dx).abs()) * (1.0 - (y - 0.5 - top - dy).abs());
+        if !value.is_nan() {
+            (sum, weight) = (sum + value * part, weight + part);
+        }
+    }
+    sum / weight
+}
+
+/// Every cell of a grid with the place of its centre in cells of a file.
+fn centres(grid: &Grid, (crs, affine): (&str, Affine)) -> Vec<(f64, [f64; 2])> {
+    let own = grid.structure().crs().expect("a system");
+    let way = Transformation::between(own, crs).expect("known");
+    let answer = grid.read(&Query::all()).expect("read");
+    let bounds = answer.extent.bounds();
+    let (rows, cols) = (answer.array.shape()[0], answer.array.shape()[1]);
+    let ((y, x), mut all) = ((bounds[0], bounds[1]), Vec::new());
+    for (number, value) in answer.array.iter_f64().enumerate() {
+        let (row, col) = ((number / cols) as f64 + 0.5, (number % cols) as f64 + 0.5);
+        let place = [
+            x.0 + (x.1 - x.0) * col / cols as f64,
+            y.1 + (y.0 - y.1) * row / rows as f64,
+        ];
+        let [e, n] = way.forward(place).expect("a place");
+        all.push((
+            value,
+            [(e - affine.x) / affine.dx, (n - affine.y) / affine.dy],
+        ));
+    }
+    all
+}
+
+#[test]
+fn every_cell_is_what_lies_at_its_centre_wherever_blocks_end() {
+    let file = rough(40, 50);
+    for (name, crs, affine) in [
+        ("a zone of UTM", "EPSG:32632", UTM),
+        (
+            "from south to north",
+            "EPSG:32632",
+            Affine {
+                y: UTM.y - 1200.0,
+                dy: 30.0,
+                ..UTM
+            },
+        ),
+        (
+            "Europe",
+            "EPSG:3035",
+            Affine {
+                x: 4_200_000.0,
+                y: 2_500_000.0,
+                dx: 25.0,
+                dy: -25.0,
+            },
+        ),
+        (
+            "a Mercator projection",
+            "EPSG:3857",
+            Affine {
+                x: 800_000.0,
+                y: 5_600_000.0,
+                dx: 40.0,
+                dy: -40.0,
+            },
+        ),
+    ] {
+        for how in [Resampling::Nearest, Resampling::Bilinear] {
+            let grid = degrees(1.0 / 3600.0);
+            let tiff = tiff(&Array::from(file.clone().into_dyn()), affine, crs, None);
+            import(&grid, tiff, how, None).expect("imported");
+            let (mut data, mut nearby) = (0, 0);
+            for (value, place) in centres(&grid, (crs, affine)) {
+                let wanted = at(&file, place, how);
+                // Within a ten-thousandth of an edge it may be either.
+                let edge = |along: f64| (along - along.round()).abs() < 2e-4;
+                if how == Resampling::Nearest && place.iter().copied().any(edge) {
+                    nearby += 1;
+                    continue;
+                }
+                if how == Resampling::Bilinear && wanted.is_nan() != value.is_nan() {
+                    // A cell is data where it overlaps one that is.
+                    assert!(!value.is_nan(), "{name}: {place:?}");
+                    continue;
+                }
+                let same = wanted.is_nan() && value.is_nan() || (wanted - value).abs() < 5e-3;
+                assert!(same, "{name}, {how}: {value}, not {wanted}, at {place:?}");
+                data += usize::from(!value.is_nan());
+            }
+            assert!(data > 1500 && nearby < 10, "{name}: {data} {nearby}");
+        }
+    }
+}
+
+#[test]
+fn totals_are_kept_and_no_method_leaves_a_seam_between_blocks() {
+    let file = rough(40, 50);
+    let total: f64 = file.iter().filter(|value| !value.is_nan()).sum();
+    let grid = degrees(1.0 / 3600.0);
+    let tiff = |cells: &Array2<f64>| {
+        tiff(
+            &Array::from(cells.clone().into_dyn()),
+            UTM,
+            "EPSG:32632",
+            None,
+        )
+    };
+    import(&grid, tiff(&file), Resampling::Sum, None).expect("imported");
+    let sum = |grid: &Grid| -> f64 {
+        let answer = grid.read(&Query::all()).expect("read");
+        answer
+            .array
+            .iter_f64()
+            .filter(|value| !value.is_nan())
+            .sum()
+    };
+    assert!(
+        (sum(&grid) - total).abs() < 1e-7 * total,
+        "{} of {total}",
+        sum(&grid)
+    );
+    for how in Resampling::ALL
+        .into_iter()
+        .filter(|how| *how != Resampling::Sum)
+    {
+        let grid = degrees(1.0 / 3600.0);
+        import(&grid, tiff(&Array2::from_elem((40, 50), 0.1)), how, None).expect("imported");
+        let answer = grid.read(&Query::all()).expect("read");
+        let data: Vec<f64> = answer
+            .array
+            .iter_f64()
+            .filter(|value| !value.is_nan())
+            .collect();
+        assert!(
+            data.len() > 1500 && data.iter().all(|value| *value == 0.1),
+            "{how}"
+        );
+    }
+}
+
+#[test]
+fn integers_keep_their_nodata_value_and_their_mask() {
+    let cells = Array::from(
+        Array2::from_shape_fn((20, 20), |(row, col)| {
+            if (row + col) % 5 == 0 {
+                -9999_i16
+            } else {
+                -9998 + i16::from(row % 2 == 0) * 2
+            }
+        })
+        .into_dyn(),
+    );
+    let tiff = tiff(
+        &cells,
+        UTM,
+        "EPSG:32632",
+        Some(Cells::from(vec![-9999_i16])),
+    );
+    let like = super::resampled_tests::tiff(
+        &cells,
+        Affine {
+            x: 7.0,
+            y: 46.0,
+            dx: 1.0 / 3600.0,
+            dy: -1.0 / 3600.0,
+        },
+        "EPSG:4326",
+        Some(Cells::from(vec![-9999_i16])),
+    );
+    let grid = tests::grid(&like);
+    import(&grid, tiff, Resampling::Bilinear, None).expect("imported");
+    let answer = grid.read(&Query::all()).expect("read");
+    let data: Vec<f64> = answer
+        .array
+        .iter_f64()
+        .filter(|value| *value != -9999.0)
+        .collect();
+    assert!(data.len() > 300 && data.iter().all(|value| (-9998.0..=-9996.0).contains(value)));
+}
+
+#[test]
+fn a_globe_is_laid_around_a_pole_and_over_the_seam() {
+    let world = Affine {
+        x: -180.0,
+        y: 90.0,
+        dx: 2.0,
+        dy: -2.0,
+    };
+    // Latitudes are no longitudes: nothing of another place is mixed in.
+    let file = Array2::from_shape_fn((90, 180), |(row, _)| 89.0 - 2.0 * row as f64);
+    let polar = Affine {
+        x: -3_000_000.0,
+        y: 3_000_000.0,
+        dx: 100_000.0,
+        dy: -100_000.0,
+    };
+    let grid = grid("EPSG:3413", polar);
+    let tiff = tiff(&Array::from(file.into_dyn()), world, "EPSG:4326", None);
+    // All of the globe would reach far beyond: a part is asked for.
+    let part = Array2::from_shape_fn((15, 180), |(row, _)| 89.0 - 2.0 * row as f64);
+    drop(tiff);
+    let tiff =
+        super::resampled_tests::tiff(&Array::from(part.into_dyn()), world, "EPSG:4326", None);
+    import(&grid, tiff, Resampling::Bilinear, Some(0)).expect("imported");
+    let way = Transformation::between("EPSG:3413", "EPSG:4326").expect("known");
+    let answer = grid
+        .read(&Query::extent(Extent::new([(-2e6, 2e6), (-2e6, 2e6)])))
+        .expect("read");
+    let (rows, cols) = (answer.array.shape()[0], answer.array.shape()[1]);
+    assert_eq!((rows, cols), (40, 40));
+    for (number, value) in answer.array.iter_f64().enumerate() {
+        let (x, y) = (
+            -2e6 + 1e5 * ((number % cols) as f64 + 0.5),
+            2e6 - 1e5 * ((number / cols) as f64 + 0.5),
+        );
+        let latitude = way.forward([x, y]).expect("a place")[1];
+        assert!(
+            (value - latitude.min(89.0)).abs() < 0.4,
+            "{x} {y}: {value}, not {latitude}"
+        );
+    }
+}
+
+#[test]
+fn a_file_over_the_antimeridian_lies_on_both_sides_of_it() {
+    // The zone 1 of UTM begins at 180 degrees.
+    let affine = Affine {
+        x: 200_000.0,
+        y: 5_000_000.0,
+        dx: 1000.0,
+        dy: -1000.0,
+    };
+    let file = rough(40, 60);
+    let grid = grid(
+        "EPSG:4326",
+        Affine {
+            x: -180.0,
+            y: 90.0,
+            dx: 0.01,
+            dy: -0.01,
+        },
+    );
+    let tiff = tiff(
+        &Array::from(file.clone().into_dyn()),
+        affine,
+        "EPSG:32601",
+        None,
+    );
+    import(&grid, tiff, Resampling::Nearest, None).expect("imported");
+    let way = Transformation::between("EPSG:32601", "EPSG:4326").expect("known");
+    let (mut west, mut east) = (0, 0);
+    for ((row, col), value) in file.indexed_iter().filter(|(_, value)| !value.is_nan()) {
+        let place = [
+            affine.x + affine.dx * (col as f64 + 0.5),
+            affine.y + affine.dy * (row as f64 + 0.5),
+        ];
+        let [x, y] = way.forward(place).expect("a place");
+        let found = [0.0, 360.0, -360.0].into_iter().find_map(|turn| {
+            let extent = Extent::new([(y - 1e-4, y + 1e-4), (x + turn - 1e-4, x + turn + 1e-4)]);
+            let answer = grid.read(&Query::extent(extent)).ok()?;
+            answer.array.iter_f64().find(|value| !value.is_nan())
+        });
+        assert_eq!(found, Some(*value), "{x} {y}");
+        (west, east) = (west + usize::from(x > 0.0), east + usize::from(x < 0.0));
+    }
+    assert!(west > 500 && east > 500, "{west} {east}");
+}
+
+#[test]
+fn what_is_not_exact_is_refused_with_the_line_that_works() {
+    let grid = degrees(1.0 / 3600.0);
+    let file = tiff(
+        &Array::from(rough(4, 4).into_dyn()),
+        UTM,
+        "EPSG:26711",
+        None,
+    );
+    let how = (Resampling::Nearest, None);
+    let error = ResampledSource::new(&grid, "a file", file, None, &[], how).expect_err("refused");
+    let text = error.to_string();
+    assert!(text.contains("shifted by a grid (NADCON)"), "{text}");
+    assert!(text.contains("gdalwarp -t_srs EPSG:4326"), "{text}");
+}
