@@ -11,9 +11,9 @@ mod mode;
 mod moments;
 mod operations;
 mod picked;
-#[cfg(feature = "crs")]
+#[cfg(all(feature = "crs", feature = "geotiff"))]
 mod placed;
-#[cfg(feature = "crs")]
+#[cfg(all(feature = "crs", feature = "geotiff"))]
 mod places;
 mod reduce;
 mod resample;
@@ -31,9 +31,9 @@ pub(crate) use custom::{Custom, CustomPlanes, STATE_MAX};
 pub(crate) use events::{InBin, Pick, Slabs, any_of_event, holds_data, weave};
 pub(crate) use halving::Halving;
 pub(crate) use mode::{classes, inexact};
-#[cfg(feature = "crs")]
+#[cfg(all(feature = "crs", feature = "geotiff"))]
 pub(crate) use placed::resample_placed;
-#[cfg(feature = "crs")]
+#[cfg(all(feature = "crs", feature = "geotiff"))]
 pub(crate) use places::{Places, Turn};
 pub use resample::Resampling;
 pub(crate) use resample::{ResampleSource, ResamplingMethod, resample};
