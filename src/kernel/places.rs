@@ -95,7 +95,7 @@ impl Places {
     }
 
     /// The same places on a part of the source that begins at a cell.
-    pub(crate) fn from(mut self, [x, y]: [usize; 2]) -> Self {
+    pub(crate) fn on_part(mut self, [x, y]: [usize; 2]) -> Self {
         let of_both = self.centres.iter_mut().chain(&mut self.corners);
         of_both.for_each(|at| *at = [at[0] - x as f64, at[1] - y as f64]);
         if let Some(turn) = &mut self.turn {

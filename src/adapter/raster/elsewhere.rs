@@ -121,7 +121,7 @@ impl Elsewhere {
         } else {
             (within(low[0], high[0], width)?, false)
         };
-        let places = places.from([cols.start, rows.start]);
+        let places = places.on_part([cols.start, rows.start]);
         Some(PlacedPart {
             places,
             is_round,
