@@ -139,6 +139,7 @@ mod writer;
 
 pub use array::{Array, ArrayView, DType};
 pub use codec::{Codec, Filter};
+pub use copy::Excerpt;
 pub use error::{Error, ErrorKind, Result};
 pub use feed::{Change, Changes, Token};
 pub use grid::{

@@ -202,9 +202,11 @@ fn paste(places: &CopyFrame<'_>, fill: &mut Fill, at: &Location, chunk: &BaseChu
     let (source, structure) = (places.source(), places.source().grid.structure());
     let levels = fill.window.levels(structure.dimensions().len());
     let own = structure.cover(&structure.chunk_window(at), levels);
-    let Some(shared) = structure.intersection(&own, &fill.window) else {
-        return;
-    };
+    let held = places.held().map(|held| structure.cover(&held, levels));
+    let shared = held
+        .and_then(|held| structure.intersection(&own, &held))
+        .and_then(|own| structure.intersection(&own, &fill.window));
+    let Some(shared) = shared else { return };
     let away: Vec<usize> = shared
         .start()
         .iter()

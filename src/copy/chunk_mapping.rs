@@ -38,12 +38,19 @@ pub(super) fn copy(
     let snapshot = places.target().present()?;
     let chunks = places.target().chunk_reader(snapshot.as_ref());
     let to = places.target().state(snapshot.as_ref())?.base;
-    let there = stored(
-        places,
-        places.source(),
-        places.update.from.base.as_ref(),
-        part,
-    )?;
+    let base = places.update.from.base.as_ref();
+    let mut there = stored(places, places.source(), base, part)?;
+    // What lies beside an excerpt is not there.
+    there.retain_mut(|stored| {
+        let held = places.held();
+        let held = held.and_then(|held| {
+            places
+                .target()
+                .structure()
+                .intersection(&stored.cells, &held)
+        });
+        held.inspect(|held| stored.cells = *held).is_some()
+    });
     let here = stored(places, chunks, to.as_ref(), part)?;
     let (there, here): (Vec<&StoredBase>, Vec<&StoredBase>) =
         (there.iter().collect(), here.iter().collect());

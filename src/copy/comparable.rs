@@ -1,15 +1,17 @@
 //! Whether two grids have the same cells.
 
+use super::Excerpt;
+use super::excerpt::ExcerptRecord;
 use crate::error::{Error, Result};
-use crate::grid::{Axis, Dimension, DimensionKind, Level, Levels};
+use crate::grid::{Axis, Dimension, DimensionKind, Level, Levels, Schema};
 use crate::store::{Grid, State};
 
 /// Refuses a source whose cells are others than the target's.
-pub(super) fn check(target: &Grid, source: &Grid) -> Result<()> {
+pub(super) fn check(target: &Grid, source: &Grid, excerpt: &Excerpt) -> Result<()> {
     if target.store().is(source.store()) && target.id() == source.id() {
         return Err(target.blame(Error::invalid("it cannot be updated from itself")));
     }
-    match difference(target, source) {
+    match difference(target.schema(), &excerpt.schema(source)?) {
         None => Ok(()),
         Some(what) => Err(refused(target, source, &what)),
     }
@@ -23,8 +25,7 @@ fn refused(target: &Grid, source: &Grid, what: &str) -> Error {
 }
 
 /// What differs beside chunks and aggregates, in one sentence.
-fn difference(target: &Grid, source: &Grid) -> Option<String> {
-    let (here, there) = (target.schema(), source.schema());
+fn difference(here: &Schema, there: &Schema) -> Option<String> {
     if here.dtype() != there.dtype() {
         return Some(format!(
             "its cells are {}, the source's are {}",
@@ -49,7 +50,7 @@ fn difference(target: &Grid, source: &Grid) -> Option<String> {
             shown(there.unit())
         ));
     }
-    let (here, there) = (target.structure(), source.structure());
+    let (here, there) = (here.structure(), there.structure());
     if here.crs() != there.crs() {
         return Some("its coordinate reference system is another".to_owned());
     }
@@ -170,6 +171,39 @@ pub(super) fn check_levels(target: &Grid, source: &Grid, states: [&State; 2]) ->
         }
     }
     Ok(())
+}
+
+/// Refuses cells of a layer over data at other levels.
+pub(super) fn check_held(
+    target: &Grid,
+    source: &Grid,
+    (excerpt, to): (&Excerpt, &State),
+) -> Result<()> {
+    let (Some((_, levels)), Some(base)) = (excerpt.of_layer(), to.base) else {
+        return Ok(());
+    };
+    if base.levels().all(|held| held == *levels) {
+        return Ok(());
+    }
+    let held: Vec<Levels> = base.levels().collect();
+    let what = format!(
+        "it holds data at levels {held:?}, not at {levels:?}; copy to a grid of another name, or drop this one first"
+    );
+    Err(refused(target, source, &what))
+}
+
+/// Refuses cells of a layer in place of those of another, or of the base.
+pub(super) fn check_excerpts(
+    target: &Grid,
+    (held, asked): (&ExcerptRecord, &ExcerptRecord),
+    to: &State,
+) -> Result<()> {
+    if to.base.is_none() || held.has_cells_of(asked) {
+        return Ok(());
+    }
+    Err(target.blame(Error::invalid(
+        "it is a copy of another layer, or of other levels; copy to a grid of another name, or drop this one first",
+    )))
 }
 
 /// The levels of base data in the dimensions that have one.

@@ -169,9 +169,13 @@ fn strips(
         let from = within.map_or(Vec::new(), |within| {
             columns(source.grid.structure(), &within)
         });
+        // Nor have they beside an excerpt.
+        let held = places.held().map(|held| ticks_of(&held, axis));
         let mut wanted = BTreeSet::new();
         for of_source in &from {
-            wanted.append(&mut ticks_in(source, of_source, &ranges)?);
+            let ticks = ticks_in(source, of_source, &ranges)?;
+            let held = |tick: &i64| held.as_ref().is_some_and(|held| held.contains(tick));
+            wanted.extend(ticks.into_iter().filter(held));
         }
         // Runs of ticks that go, without one that stays between.
         let mut run: Option<(i64, i64)> = None;
@@ -249,7 +253,7 @@ fn filled(
                 .iter()
                 .filter(|(column, ..)| strip.from.contains(column))
             {
-                paste(source, fill, axis, column, (ticks, chunk));
+                paste(places, fill, axis, column, (ticks, chunk));
             }
             Ok(())
         })?;
@@ -259,21 +263,26 @@ fn filled(
 
 /// Copies the events of a chunk of the source that are asked for.
 fn paste(
-    source: ChunkReader<'_>,
+    places: &CopyFrame<'_>,
     fill: &mut Fill,
     axis: usize,
     column: &Location,
     (ticks, chunk): (&Ticks, &BaseChunk),
 ) {
-    let structure = source.grid.structure();
+    let (source, structure) = (places.source(), places.source().grid.structure());
     let levels = fill.window.levels(structure.dimensions().len());
     let own = structure
         .chunk_window(column)
         .along(axis, fill.window.start()[axis], fill.window.shape()[axis])
         .at(levels);
-    let Some(shared) = structure.intersection(&own, &fill.window) else {
-        return;
-    };
+    let held = places.held().map(|held| {
+        let (first, len) = (fill.window.start()[axis], fill.window.shape()[axis]);
+        held.along(axis, first, len).at(levels)
+    });
+    let shared = held
+        .and_then(|held| structure.intersection(&own, &held))
+        .and_then(|own| structure.intersection(&own, &fill.window));
+    let Some(shared) = shared else { return };
     let offsets = |first: &Window| -> Vec<usize> {
         shared
             .start()

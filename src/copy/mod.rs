@@ -1,4 +1,5 @@
-//! One grid updated from another that has the same cells in chunks of another shape.
+//! One grid updated from another that has the same cells, or from an excerpt of it: a part, or the
+//! cells of a layer at coarser levels. Chunks, codec and aggregators may be others.
 //!
 //! What changed in the source is in its feed; the place up to which it was followed is a record
 //! beside the target. An update first claims that record, then copies what changed in parts, each a
@@ -12,6 +13,8 @@ mod cells;
 mod chunk_mapping;
 mod comparable;
 mod events;
+mod excerpt;
+mod of_layer;
 mod parts;
 mod source_changes;
 
@@ -28,6 +31,8 @@ use crate::store::{
     encode_record, unless_dropped,
 };
 use crate::writer::{Batch, settle_bounds};
+pub use excerpt::Excerpt;
+use excerpt::ExcerptRecord;
 use parts::Cut;
 use source_changes::SourceNews;
 
@@ -66,11 +71,21 @@ struct CopiedRecord {
     upto: Option<Token>,
 }
 
+/// The same of a grid that holds an excerpt of its source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct ExcerptCopiedRecord {
+    claim: u64,
+    upto: Option<Token>,
+    excerpt: ExcerptRecord,
+}
+
 /// The record beside a grid as it was found, or written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct CopiedState {
     bytes: Option<Vec<u8>>,
     upto: Option<Token>,
+    /// What of the source it was.
+    excerpt: Option<ExcerptRecord>,
 }
 
 impl CopiedState {
@@ -85,11 +100,35 @@ impl CopiedState {
             },
         )?;
         if let Some(bytes) = &found.bytes {
-            let record: CopiedRecord =
-                decode_record(RecordKind::Copied, bytes).map_err(|e| target.blame(e))?;
-            found.upto = record.upto;
+            (found.upto, found.excerpt) = Self::decode(bytes).map_err(|e| target.blame(e))?;
         }
         Ok(found)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<(Option<Token>, Option<ExcerptRecord>)> {
+        let all = match decode_record::<CopiedRecord>(RecordKind::Copied, bytes) {
+            Ok(record) => return Ok((record.upto, Some(ExcerptRecord::of_all()))),
+            Err(error) => error,
+        };
+        decode_record::<ExcerptCopiedRecord>(RecordKind::CopiedExcerpt, bytes)
+            .map(|record| (record.upto, Some(record.excerpt)))
+            .map_err(|_| all)
+    }
+
+    fn encode(claim: u64, upto: Option<&Token>, excerpt: &ExcerptRecord) -> Result<Vec<u8>> {
+        let upto = upto.cloned();
+        if *excerpt == ExcerptRecord::of_all() {
+            return encode_record(RecordKind::Copied, &CopiedRecord { claim, upto });
+        }
+        let excerpt = excerpt.clone();
+        encode_record(
+            RecordKind::CopiedExcerpt,
+            &ExcerptCopiedRecord {
+                claim,
+                upto,
+                excerpt,
+            },
+        )
     }
 
     /// Puts another record in place of this one, with all that `more` adds, unless somebody else
@@ -97,17 +136,11 @@ impl CopiedState {
     fn replace(
         &self,
         target: &Grid,
-        upto: Option<&Token>,
+        (upto, excerpt): (Option<&Token>, &ExcerptRecord),
         more: impl Fn(ChunkReader<'_>, &mut kv::Batch, &Number) -> Result<()>,
     ) -> Result<Self> {
         let number = target.store().reserve_sequence();
-        let record = encode_record(
-            RecordKind::Copied,
-            &CopiedRecord {
-                claim: number.get(),
-                upto: upto.cloned(),
-            },
-        )?;
+        let record = Self::encode(number.get(), upto, excerpt)?;
         loop {
             let snapshot = target.present()?;
             if Self::read(target, snapshot.as_ref())?.bytes != self.bytes {
@@ -126,6 +159,7 @@ impl CopiedState {
                     return Ok(Self {
                         bytes: Some(record),
                         upto: upto.cloned(),
+                        excerpt: Some(excerpt.clone()),
                     });
                 }
             }
@@ -149,19 +183,23 @@ pub(crate) fn wrong_record(grid: &Grid, snapshot: &dyn Snapshot) -> Result<Optio
     }
 }
 
-/// Makes a grid equal to a source.
-pub(crate) fn update(target: &Grid, source: &Grid) -> Result<Updated> {
-    update_in_parts(target, source, PART_BYTES)
+/// Makes a grid equal to an excerpt of a source.
+pub(crate) fn update(target: &Grid, source: &Grid, excerpt: &Excerpt) -> Result<Updated> {
+    update_in_parts(target, (source, excerpt), PART_BYTES)
 }
 
 /// The same in parts of at most so many bytes of cells, or one chunk.
-fn update_in_parts(target: &Grid, source: &Grid, part_bytes: usize) -> Result<Updated> {
+fn update_in_parts(
+    target: &Grid,
+    (source, excerpt): (&Grid, &Excerpt),
+    part_bytes: usize,
+) -> Result<Updated> {
     let _span =
         tracing::debug_span!("update", grid = target.name(), source = source.name()).entered();
     target.writable()?;
     source.live()?;
     target.check_layers()?;
-    comparable::check(target, source)?;
+    comparable::check(target, source, excerpt)?;
     loop {
         let found = CopiedState::read(target, target.present()?.as_ref())?;
         let news = SourceNews::of(source, found.upto.as_ref())?;
@@ -169,11 +207,8 @@ fn update_in_parts(target: &Grid, source: &Grid, part_bytes: usize) -> Result<Up
         let snapshot = source.present()?;
         // What is copied must not be lost where it came from.
         source.store().sync()?;
-        let update = Update::new(
-            target,
-            source.chunk_reader(snapshot.as_ref()),
-            (news, part_bytes),
-        )?;
+        let source = source.chunk_reader(snapshot.as_ref());
+        let update = Update::new(target, (source, excerpt), &found, (news, part_bytes))?;
         match update.run(found) {
             Err(UpdateFailed::Unclaimed) => {}
             Err(UpdateFailed::For(error)) => return Err(error),
@@ -199,9 +234,11 @@ impl From<Error> for UpdateFailed {
 struct Update<'a> {
     target: &'a Grid,
     source: ChunkReader<'a>,
+    excerpt: &'a Excerpt,
+    record: ExcerptRecord,
     news: SourceNews,
     part_bytes: usize,
-    /// What source and target hold.
+    /// What source and target hold: of the source, what is copied.
     from: State,
     to: State,
 }
@@ -209,12 +246,23 @@ struct Update<'a> {
 impl<'a> Update<'a> {
     fn new(
         target: &'a Grid,
-        source: ChunkReader<'a>,
+        (source, excerpt): (ChunkReader<'a>, &'a Excerpt),
+        found: &CopiedState,
         (mut news, part_bytes): (SourceNews, usize),
     ) -> Result<Self> {
-        let from = source.grid.state(source.snapshot)?;
+        let (structure, there) = (source.grid.structure(), source.grid.state(source.snapshot)?);
         let to = target.state(target.present()?.as_ref())?;
+        excerpt.check(source.grid, &there)?;
+        let (record, from) = (
+            excerpt.record(structure, &there),
+            excerpt.of(structure, there),
+        );
         comparable::check_levels(target, source.grid, [&from, &to])?;
+        comparable::check_held(target, source.grid, (excerpt, &to))?;
+        if let Some(held) = found.excerpt.as_ref().filter(|held| **held != record) {
+            comparable::check_excerpts(target, (held, &record), &to)?;
+            news.follow_all();
+        }
         if from.base.is_some()
             && comparable::settled(target, &from) != comparable::settled(target, &to)
             && to.base.is_some()
@@ -224,6 +272,8 @@ impl<'a> Update<'a> {
         Ok(Self {
             target,
             source,
+            excerpt,
+            record,
             news,
             part_bytes,
             from,
@@ -268,7 +318,7 @@ impl<'a> Update<'a> {
         if !idle {
             let upto = found.upto.clone().filter(|_| !done.full);
             found = found
-                .replace(target, upto.as_ref(), |_, _, _| Ok(()))
+                .replace(target, (upto.as_ref(), &self.record), |_, _, _| Ok(()))
                 .map_err(|error| match error.kind() {
                     ErrorKind::Conflict => UpdateFailed::Unclaimed,
                     _ => UpdateFailed::For(error),
@@ -282,7 +332,7 @@ impl<'a> Update<'a> {
             Some(bounds) => settle_bounds(chunks, batch, number, &bounds),
             None => Ok(()),
         };
-        found.replace(target, Some(&news.to), settle)?;
+        found.replace(target, (Some(&news.to), &self.record), settle)?;
         if target.store().policy() == Policy::Inline {
             done.aggregates += unless_dropped(target.aggregate())?.chunks;
             done.marks = 0;
@@ -311,9 +361,13 @@ impl<'a> Update<'a> {
         };
         let cut = Cut::new(&places);
         for (part, boxes) in cut.parts(&places, &boxes)? {
-            match self.target.structure().irregular_axis() {
-                Some(irregular) => events::copy(&places, claim, irregular, &boxes, done)?,
-                None => chunk_mapping::copy(&places, claim, (&part, &boxes), done)?,
+            match (
+                self.excerpt.of_layer(),
+                self.target.structure().irregular_axis(),
+            ) {
+                (Some(of), _) => of_layer::copy(&places, claim, (of, &boxes), done)?,
+                (None, Some(irregular)) => events::copy(&places, claim, irregular, &boxes, done)?,
+                (None, None) => chunk_mapping::copy(&places, claim, (&part, &boxes), done)?,
             }
         }
         Ok(())
@@ -408,6 +462,12 @@ impl<'a> CopyFrame<'a> {
         }
     }
 
+    /// The box of what is copied, at the finest levels.
+    fn held(&self) -> Option<Window> {
+        let bounds = self.update.from.bounds?;
+        Some(self.target().structure().cover(&bounds, self.finest))
+    }
+
     /// So many cells without data.
     fn blank(&self, cells: usize) -> (Cells, Option<Vec<u8>>) {
         let schema = self.target().schema();
@@ -469,7 +529,27 @@ impl Grid {
     /// where that length is another. [`Conflict`](crate::ErrorKind::Conflict) if another update of
     /// this grid began meanwhile, which then does the rest.
     pub fn update_from(&self, source: &Grid) -> Result<Updated> {
-        update(self, source)
+        update(self, source, &Excerpt::all())
+    }
+
+    /// Makes this grid equal to an [excerpt](Excerpt) of another, durably: a part of it in space or
+    /// time, or the cells of one of its layers at coarser levels. It is otherwise
+    /// [`update_from`](Self::update_from): followed by the source's feed, in parts, and gone on
+    /// with after a crash. A commit that changes nothing in the part costs nothing but its entry in
+    /// the feed.
+    ///
+    /// What the grid then holds is what this call says: with another part than the time before, all
+    /// of it is copied, and what lies beside it is gone.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`update_from`](Self::update_from), where the cell type and nodata value of this
+    /// grid must be those of [`Excerpt::schema`]; [`NotFound`](crate::ErrorKind::NotFound) if the
+    /// source has no such layer; [`Invalid`](crate::ErrorKind::Invalid) if the levels are finer
+    /// than the source's data or above its top, or this grid holds cells of another layer or of
+    /// other levels, and for a layer of a grid of events.
+    pub fn update_from_excerpt(&self, source: &Grid, excerpt: &Excerpt) -> Result<Updated> {
+        update(self, source, excerpt)
     }
 }
 

@@ -2,12 +2,20 @@
 
 use ndarray::{Array2, Array3};
 
-use super::update_in_parts;
+use super::Excerpt;
 use crate::grid::{Axis, Dimension, Level, Levels, Schema, Structure, Window};
 use crate::reader::Query;
 use crate::store::{Grid, Store};
 use crate::writer::Overlap;
 use crate::{Array, DType};
+
+fn update_in_parts(
+    target: &Grid,
+    source: &Grid,
+    part_bytes: usize,
+) -> crate::Result<super::Updated> {
+    super::update_in_parts(target, (source, &Excerpt::all()), part_bytes)
+}
 
 /// Cells a chunk of time and of each axis of space.
 fn regular(time: u32, space: u32) -> Schema {

@@ -53,6 +53,19 @@ impl SchemaBuilder {
         self
     }
 
+    /// The layers of aggregates, in place of those that were added so far.
+    #[must_use]
+    pub fn aggregators(mut self, aggregations: impl IntoIterator<Item = Aggregation>) -> Self {
+        self.aggregators = aggregations.into_iter().collect();
+        let kept = &self.aggregators;
+        self.custom.retain(|planes| {
+            kept.contains(&Aggregation::Custom {
+                name: planes.name.clone(),
+            })
+        });
+        self
+    }
+
     /// Adds a layer of a service's own aggregator.
     #[must_use]
     pub fn custom(mut self, aggregator: &dyn Aggregator) -> Self {

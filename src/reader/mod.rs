@@ -74,7 +74,7 @@ pub(crate) fn read(grid: &Grid, query: &Query) -> Result<Answer> {
 }
 
 /// Answers a query from a snapshot that several share.
-fn read_in(grid: &Grid, snapshot: &dyn Snapshot, query: &Query) -> Result<Answer> {
+pub(crate) fn read_in(grid: &Grid, snapshot: &dyn Snapshot, query: &Query) -> Result<Answer> {
     answer(grid, snapshot, plan_in(grid, snapshot, query)?, query)
 }
 

@@ -41,6 +41,7 @@ pub(crate) enum RecordKind {
     Ledger = 17,
     LedgerSources = 18,
     LedgerJob = 19,
+    CopiedExcerpt = 20,
 }
 
 /// The bytes of a record.

@@ -73,8 +73,8 @@ const LAYERS: [(&str, &[&str]); 30] = [
     (
         "copy",
         &[
-            "array", "error", "events", "feed", "grid", "kernel", "key", "kv", "parallel", "store",
-            "writer",
+            "array", "error", "events", "feed", "grid", "kernel", "key", "kv", "parallel",
+            "reader", "store", "writer",
         ],
     ),
     (

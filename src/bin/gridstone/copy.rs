@@ -9,19 +9,29 @@ use clap::Args;
 use serde_json::json;
 
 use super::aggregate::{self, Drained};
-use super::args::ChunkSize;
+use super::args::{self, Aggregators, ChunkSize};
+use super::excerpt::excerpt;
+use super::region::RegionArgs;
+use super::structure::CodecName;
 use super::terminal::{Terminal, count};
 use super::{VerbOutcome, open};
-use gridstone::{ErrorKind, Grid, Schema, Store};
+use gridstone::{Aggregation, Codec, ErrorKind, Excerpt, Grid, Schema, SchemaBuilder, Store};
 
-/// Make a grid equal to another one, in chunks of another shape
+/// Make a grid equal to another one, or to a part or a layer of it
 ///
 /// Chunks of many rows and columns are read fast as maps, chunks of many time steps as series: keep
 /// one grid in both, and copy what came into one to the other. The first time all is copied, then
 /// what changed since; Ctrl-C at any time loses no more than the part that is under way. A grid
-/// that is not there yet is made like the source, in chunks of --chunk.
+/// that is not there yet is made like the source, but for --chunk, --codec and --aggregator.
+///
+/// With --extent, --window, --period or --band only that part is copied, in whole cells of the
+/// base. With --level or --time-level the cells of a layer at these levels are what is copied, and
+/// become the base of the copy. Say the same of a copy each time: it holds what the last command
+/// said.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  gridstone copy store rain rain-series --chunk 256,16")]
+#[command(
+    after_help = "Examples:\n  gridstone copy store rain rain-series --chunk 256,16\n  gridstone copy archive rain rain --from-store store --codec small --aggregator mean,max\n  gridstone copy store dem dem-west --extent 8.0,47.0,8.5,47.5\n  gridstone copy store dem dem-coarse --level 3 --layer mean"
+)]
 pub(super) struct Copy {
     /// The directory of the store
     store: PathBuf,
@@ -36,6 +46,18 @@ pub(super) struct Copy {
     /// events, of one in front [default: as in the source]
     #[arg(long, value_name = "[T,]N")]
     chunk: Option<ChunkSize>,
+    /// What speed is traded for in a new grid [default: as in the source]
+    #[arg(long, value_name = "CODEC")]
+    codec: Option<CodecName>,
+    /// What coarser levels of a new grid are computed by, as in `gridstone create`
+    /// [default: as in the source]
+    #[arg(long, value_name = "NAMES")]
+    aggregator: Option<Aggregators>,
+    #[command(flatten)]
+    region: RegionArgs,
+    /// The aggregator whose layer is copied, for --level and --time-level [default: the first]
+    #[arg(long, value_name = "NAME", value_parser = args::parsed::<Aggregation>)]
+    layer: Option<Aggregation>,
     /// Leave marks for `gridstone aggregate` instead
     #[arg(long)]
     no_aggregate: bool,
@@ -55,8 +77,9 @@ impl Copy {
             .map(|path| open(path))
             .transpose()?;
         let source = from.as_ref().unwrap_or(&store).grid(&self.source)?;
-        let (target, created) = self.target(&store, &source)?;
-        let updated = match target.update_from(&source) {
+        let excerpt = excerpt(&self.region, self.layer.as_ref(), &source, terminal)?;
+        let (target, created) = self.target(&store, &source, &excerpt)?;
+        let updated = match target.update_from_excerpt(&source, &excerpt) {
             Err(error) if created && *error.kind() == ErrorKind::Invalid => {
                 // What can never be filled is not left behind.
                 store.drop_grid(&self.target)?;
@@ -103,30 +126,59 @@ impl Copy {
     }
 
     /// The target, and whether it had to be made.
-    fn target(&self, store: &Store, source: &Grid) -> anyhow::Result<(Grid, bool)> {
+    fn target(
+        &self,
+        store: &Store,
+        source: &Grid,
+        excerpt: &Excerpt,
+    ) -> anyhow::Result<(Grid, bool)> {
         match store.grid(&self.target) {
             Err(error) if *error.kind() == ErrorKind::NotFound => {
-                let schema = self.chunk.map_or_else(
-                    || Ok(source.schema().clone()),
-                    |chunk| rechunked(source.schema(), chunk),
-                );
-                let schema =
-                    schema.with_context(|| format!("grid `{}` has no such layout", self.source))?;
+                let schema = self
+                    .asked(excerpt.schema(source)?)
+                    .with_context(|| format!("grid `{}` has no such layout", self.source))?;
                 Ok((store.create(&self.target, schema)?, true))
             }
             Err(error) => Err(error.into()),
             Ok(grid) => {
-                if let Some(chunk) = self.chunk {
-                    let same = rechunked(grid.schema(), chunk)?.structure() == grid.structure();
-                    anyhow::ensure!(
-                        same,
-                        "grid `{}` is there, in other chunks; leave --chunk out, or drop it first",
+                let (is, asked) = (grid.schema(), self.asked(grid.schema().clone())?);
+                let differing = [
+                    (
+                        "in other chunks",
+                        "--chunk",
+                        is.structure() != asked.structure(),
+                    ),
+                    ("in another codec", "--codec", is.codec() != asked.codec()),
+                    (
+                        "with other aggregators",
+                        "--aggregator",
+                        is.aggregators() != asked.aggregators(),
+                    ),
+                ];
+                if let Some((how, option, _)) = differing.iter().find(|(.., differs)| *differs) {
+                    anyhow::bail!(
+                        "grid `{}` is there, {how}; leave {option} out, or drop it first",
                         self.target
                     );
                 }
                 Ok((grid, false))
             }
         }
+    }
+
+    /// A schema with what is asked of a new grid.
+    fn asked(&self, schema: Schema) -> gridstone::Result<Schema> {
+        let schema = self
+            .chunk
+            .map_or_else(|| Ok(schema.clone()), |chunk| rechunked(&schema, chunk))?;
+        let mut builder = SchemaBuilder::from(schema);
+        if let Some(codec) = self.codec {
+            builder = builder.codec(Codec::from(codec));
+        }
+        if let Some(Aggregators(aggregators)) = &self.aggregator {
+            builder = builder.aggregators(aggregators.iter().cloned());
+        }
+        builder.build()
     }
 }
 

@@ -20,6 +20,7 @@ mod create;
 mod delete;
 mod drop;
 mod every;
+mod excerpt;
 mod explain;
 mod export;
 mod figures;
