@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::error::{Error, Result};
 use crate::grid::{Levels, Location, Structure, Window};
-use crate::key::{Mark, MarkKey, Ticks};
+use crate::key::{LayerId, Mark, MarkKey, Ticks};
 use crate::kv::{Batch, Order, Snapshot, Space, for_each_page};
 use crate::store::{Base, Grid};
 
@@ -90,6 +90,42 @@ pub(crate) fn derivation(grid: &Grid, levels: Levels, base: &Base) -> Option<usi
         .levelled()
         .rev()
         .find(|&d| levels[d] > base.finest()[d])
+}
+
+/// What stands in the value of a mark that is for one layer alone, in front of the layer's number.
+/// No ticks are so few bytes.
+const OF_LAYER: u8 = 0xff;
+
+/// The layer that a mark is for, if it is for one alone.
+fn layer_of(value: &[u8]) -> Option<LayerId> {
+    match value {
+        [OF_LAYER, layer] => Some(LayerId(*layer)),
+        _ => None,
+    }
+}
+
+/// Writes a mark for each edge that is for one layer alone.
+pub(crate) fn mark_layer(
+    grid: &Grid,
+    batch: &mut Batch,
+    edges: impl IntoIterator<Item = Edge>,
+    (layer, sequence): (LayerId, u64),
+) {
+    for Edge {
+        parent,
+        dimension,
+        child,
+    } in edges
+    {
+        let mark = Mark {
+            parent,
+            dimension,
+            child,
+            sequence,
+        };
+        let key = MarkKey::new(grid.id(), grid.structure(), &mark).encode();
+        batch.put(Space::Dirty, key, vec![OF_LAYER, layer.0]);
+    }
 }
 
 /// Writes a mark for each edge, with the ticks of the events that changed in the child where it is
@@ -219,7 +255,7 @@ fn edge(grid: &Grid, key: &[u8]) -> Result<Edge> {
 
 /// The ticks that a mark is for.
 pub(crate) fn ticks(grid: &Grid, value: &[u8]) -> Result<Option<Ticks>> {
-    if value.is_empty() {
+    if value.is_empty() || layer_of(value).is_some() {
         return Ok(None);
     }
     let damaged =
@@ -230,13 +266,13 @@ pub(crate) fn ticks(grid: &Grid, value: &[u8]) -> Result<Option<Ticks>> {
 /// How many marks are read at once.
 const PAGE: usize = 4096;
 
-/// The pending edges on which the value of a location depends: those in its subtree, itself
+/// The pending edges on which the value of a location depends, in some of the grid's layers: those in its subtree, itself
 /// included, and those above along the refinable dimension, from where it may inherit. In the order
 /// of their parents.
 pub(crate) fn pending_under(
     grid: &Grid,
     snapshot: &dyn Snapshot,
-    at: &Location,
+    (at, layers): (&Location, &[LayerId]),
     base: &Base,
 ) -> Result<Vec<Edge>> {
     let structure = grid.structure();
@@ -254,7 +290,9 @@ pub(crate) fn pending_under(
             };
             let range = MarkKey::subtree(grid.id(), structure, dimension, &of, levels);
             for_each_page(snapshot, Space::Dirty, range, PAGE, |entries| {
-                for (key, _) in &entries {
+                let concerns =
+                    |value: &[u8]| layer_of(value).is_none_or(|layer| layers.contains(&layer));
+                for (key, _) in entries.iter().filter(|(_, value)| concerns(value)) {
                     let edge = edge(grid, key)?;
                     if touches(grid, base, &edge, at) {
                         pending.push(edge);

@@ -22,7 +22,8 @@ pub enum ErrorKind {
     },
     /// Another commit changed what this one was computed from. Trying again can succeed.
     Conflict,
-    /// What was asked for is too old to be known any more: a token of changes, a snapshot.
+    /// What was asked for is too old to be known any more: a token of changes, a snapshot, a handle
+    /// of a grid that has got another layer since, which can be read but not written through.
     Expired,
     /// Stored bytes are damaged. The message names the grid and the location.
     Corrupt,

@@ -13,7 +13,14 @@ use crate::store::{CommitRoom, Grid, Outcome, Policy, Store, Workers};
 pub(crate) fn run(store: &Store) {
     let mut grids = HashMap::new();
     while let Some(id) = store.backlog().take(&|| store.now()) {
-        let turn = || grid_of(store, &mut grids, id).and_then(|grid| step(&grid));
+        let turn = || match grid_of(store, &mut grids, id).and_then(|grid| step(&grid)) {
+            // It has another layer since.
+            Err(error) if *error.kind() == ErrorKind::Expired => {
+                grids.remove(&id);
+                grid_of(store, &mut grids, id).and_then(|grid| step(&grid))
+            }
+            done => done,
+        };
         let outcome = match catch_unwind(AssertUnwindSafe(turn)) {
             Ok(Ok(Some(_))) => Outcome::More,
             Ok(Ok(None)) => Outcome::Done,

@@ -5,6 +5,7 @@
 //! marks. Where the data has outgrown the pyramid, a step first raises its reach and marks the
 //! parents of the old tops.
 
+mod added;
 pub(crate) mod background;
 mod damage;
 mod plan;
@@ -124,7 +125,7 @@ fn computed(
     (trials, taken): (&Trials<'_>, &mut Vec<Vec<u8>>),
 ) -> Result<Option<(Batch, Aggregated)>> {
     let mut batch = Batch::at(snapshot);
-    batch.expect_key(Space::Meta, meta::schema(grid.id()));
+    grid.expect_schema(snapshot, &mut batch)?;
     let mut marks = || -> Result<Marks> {
         let marks = Marks::first_but(grid, snapshot, trials.limit(), trials.skipped())?;
         taken.extend(marks.keys().iter().cloned());

@@ -123,7 +123,7 @@ impl Excerpt {
     /// source's own; codec, aggregators and [chunks](Schema::rechunked) may be others. Of a layer
     /// it has that layer's cell type, and the aggregator that makes coarser cells of such ones: the
     /// same, `sum` of `count`, and none where the cells do not compose (`variance`, `std`, a
-    /// service's own).
+    /// service's own). A `count` of 0 is no data in it.
     ///
     /// Aggregates of a copy are made of its cells: where only a part of a cell was valid in the
     /// source, `mean` takes the cell for a whole one.
@@ -149,9 +149,12 @@ impl Excerpt {
         if spec.dtype == schema.dtype() {
             builder = builder.filter(schema.filter());
         }
-        if let Gaps::Values(Some(nodata)) = spec.gaps {
-            builder = builder.nodata(nodata);
-        }
+        builder = match spec.gaps {
+            Gaps::Values(Some(nodata)) => builder.nodata(nodata),
+            // Where nothing is, nothing is to be stored.
+            Gaps::None => builder.nodata(0.0),
+            Gaps::Values(None) | Gaps::Plane => builder,
+        };
         let kept = Layer::Aggregate(aggregation.clone()).keeps_unit();
         if let Some(unit) = schema.unit().filter(|_| kept) {
             builder = builder.unit(unit);

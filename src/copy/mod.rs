@@ -147,7 +147,7 @@ impl CopiedState {
                 return Err(overtaken(target));
             }
             let mut batch = kv::Batch::at(snapshot.as_ref());
-            batch.expect_key(Space::Meta, meta::schema(target.id()));
+            target.expect_schema(snapshot.as_ref(), &mut batch)?;
             batch.expect_key(Space::Meta, meta::copied(target.id()));
             more(target.chunk_reader(snapshot.as_ref()), &mut batch, &number)?;
             batch.put(Space::Meta, meta::copied(target.id()), record.clone());

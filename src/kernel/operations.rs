@@ -79,6 +79,16 @@ impl Rule {
         Ok(chunk)
     }
 
+    /// A chunk of so many cells without data.
+    pub(crate) fn blank(&self, cells: usize) -> Chunk {
+        let plane = |dtype: &DType| Cells::filled(*dtype, cells, 0.0);
+        Chunk {
+            values: Cells::filled(self.dtype, cells, self.fill),
+            state: self.state[..self.fixed].iter().map(plane).collect(),
+            weight: (self.weighting() != Weighting::None).then(|| vec![0.0; cells]),
+        }
+    }
+
     /// Puts parts into their parent: `old` is the parent as it was, all nodata if absent; a part
     /// that is `None` is all nodata. `full` is the weight of a wholly valid cell of the parent.
     pub(crate) fn assemble(

@@ -390,7 +390,7 @@ fn replace(
             )));
         }
         let mut batch = Batch::at(snapshot.as_ref());
-        batch.expect_key(Space::Meta, meta::schema(grid.id()));
+        grid.expect_schema(snapshot.as_ref(), &mut batch)?;
         batch.expect_key(Space::Meta, meta::ledger(grid.id()));
         more(snapshot.as_ref(), &mut batch)?;
         batch.put(Space::Meta, meta::ledger(grid.id()), record.clone());

@@ -91,7 +91,7 @@ impl<'a, V: Values<'a>> Fresh<'a, V> {
         let pending = pending_under(
             self.chunks.grid,
             self.chunks.snapshot,
-            above,
+            (above, &[self.values.layer()]),
             &self.pyramid.base,
         )?;
         let chunk = self.chunk(above, &pending)?;

@@ -379,7 +379,9 @@ fn parts(chunks: ChunkReader<'_>, plan: &ReadPlan) -> Result<Vec<WindowPart>> {
         .is_some_and(|piece| whole(piece).levels() != base.finest());
     let marked = above && Marks::pend(grid, chunks.snapshot)?;
     let part = |piece: Piece| {
-        let pending = || dirty::pending_under(grid, chunks.snapshot, &whole(&piece), base);
+        let layers = [plan.layer.id()];
+        let pending =
+            || dirty::pending_under(grid, chunks.snapshot, (&whole(&piece), &layers), base);
         let mut pending = if marked { pending()? } else { Vec::new() };
         if let Some(times) = &plan.times {
             times.retain(&mut pending, &plan.pyramid);

@@ -110,11 +110,15 @@ impl Roots {
     /// The nodes of a location, those that are told together in one list: of a column of events in
     /// one each of the ticks that are up to date and of the others.
     pub(super) fn nodes(&self, walk: &Walk<'_>, at: Location) -> Result<Vec<Vec<NodeVisit>>> {
+        let layers: Vec<LayerId> = walk.plan.reads.iter().map(|layer| layer.id).collect();
         let pending = match self.marked && at.levels != walk.pyramid.base.finest() {
             true => dirty::pending_under(
                 walk.chunks.grid,
                 walk.chunks.snapshot,
-                &walk.nodes.whole(walk.chunks.grid.structure(), &at),
+                (
+                    &walk.nodes.whole(walk.chunks.grid.structure(), &at),
+                    &layers,
+                ),
                 &walk.pyramid.base,
             )?,
             false => Vec::new(),

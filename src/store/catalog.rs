@@ -339,6 +339,19 @@ pub(super) fn holds(snapshot: &dyn Snapshot, id: GridId) -> Result<bool> {
     Ok(holds)
 }
 
+/// Whether a record is that of a schema.
+pub(super) fn is_schema(record: &[u8], schema: &Schema) -> bool {
+    let is = || decode_record::<Schema>(RecordKind::Schema, record).is_ok_and(|of| of == *schema);
+    encode_record(RecordKind::Schema, schema).is_ok_and(|known| known == record) || is()
+}
+
+/// The record of a schema in place of that of a grid.
+pub(crate) fn write_schema(batch: &mut Batch, id: GridId, schema: &Schema) -> Result<()> {
+    let record = encode_record(RecordKind::Schema, schema)?;
+    batch.put(Space::Meta, meta::schema(id), record);
+    Ok(())
+}
+
 /// The number and schema of a grid.
 pub(super) fn find(snapshot: &dyn Snapshot, name: &str) -> Result<(GridId, Schema)> {
     let id = read::<GridId>(snapshot, RecordKind::Name, meta::name(name))?;

@@ -478,6 +478,18 @@ impl<'a> ChunkReader<'a> {
         self.layers.iter().zip(chunks).map(of_layer).collect()
     }
 
+    /// The write of a layer's chunk without data, of events if there are ticks.
+    pub(crate) fn blank(
+        &self,
+        layer: &LayerSpec,
+        at: &Location,
+        ticks: Option<&Ticks>,
+    ) -> Vec<ChunkWrite> {
+        let cells = self.shape(ticks).iter().product();
+        self.of_layer(layer)
+            .encode(at, &[layer.rule.blank(cells)], ticks)
+    }
+
     /// The writes by which the aggregates at a location go.
     pub(crate) fn without(&self, at: &Location) -> Vec<ChunkWrite> {
         self.layers

@@ -7,11 +7,11 @@ use super::layers::LayerSpec;
 use super::snapshot::Pin;
 use super::stats::GridCounters;
 use super::{Desk, State, Store, catalog, lock};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::grid::{Extent, Levels, Location, Schema, Structure, Tuple, Window, check_name};
 use crate::kernel::{Full, Halving, Slabs};
-use crate::key::{GridId, LayerId, MarkKey};
-use crate::kv::{Snapshot, Space, for_each_page};
+use crate::key::{GridId, LayerId, MarkKey, meta};
+use crate::kv::{Batch, Snapshot, Space, for_each_page};
 
 /// One dataset of a [`Store`]. A cheap handle that can be cloned and shared between threads.
 ///
@@ -163,6 +163,32 @@ impl Grid {
             ceiling: self.store().ceiling(),
             ..state
         })
+    }
+
+    /// Lets a batch be committed only as long as the grid is there, with the layers that this
+    /// handle knows.
+    pub(crate) fn expect_schema(&self, snapshot: &dyn Snapshot, batch: &mut Batch) -> Result<()> {
+        let key = meta::schema(self.id());
+        let (mut known, mut there) = (true, false);
+        snapshot.get_many(Space::Meta, std::slice::from_ref(&key), &mut |_, record| {
+            there = record.is_some();
+            known = record.is_none_or(|record| catalog::is_schema(record, self.schema()));
+            Ok(())
+        })?;
+        if !known {
+            return Err(self.blame(Error::new(
+                ErrorKind::Expired,
+                "a layer was added to it since this handle of it was had; open it again to write to it",
+            )));
+        }
+        if !there {
+            return Err(Error::not_found(format!(
+                "grid `{}` was dropped",
+                self.name()
+            )));
+        }
+        batch.expect_key(Space::Meta, key);
+        Ok(())
     }
 
     /// A snapshot in which the grid is there.

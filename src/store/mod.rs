@@ -39,7 +39,9 @@ use std::time::Duration;
 
 pub(crate) use blocked::Blocked;
 pub(crate) use cache::{ChunkCache, Stored};
-pub(crate) use catalog::{RecordKind, decode_record, encode_record, read as read_record};
+pub(crate) use catalog::{
+    RecordKind, decode_record, encode_record, read as read_record, write_schema,
+};
 pub(crate) use chunks::{
     BaseChunk, ChunkContent, ChunkPlace, ChunkReader, ChunkWrite, LayerChunks, only,
 };

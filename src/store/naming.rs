@@ -117,7 +117,8 @@ impl Store {
         })
     }
 
-    pub(super) fn handle(&self, id: GridId, name: &str, schema: Schema) -> Grid {
+    /// A handle of a grid that has a schema.
+    pub(crate) fn handle(&self, id: GridId, name: &str, schema: Schema) -> Grid {
         Grid::new(self.clone(), id, self.names().of(id, name), schema)
     }
 

@@ -9,7 +9,7 @@ use crate::aggregate::background::make_room;
 use crate::array::ArrayView;
 use crate::error::{Error, ErrorKind, Result};
 use crate::grid::{CellIndex, Location, Piece, Shape, Window};
-use crate::key::{GridId, meta};
+use crate::key::GridId;
 use crate::kv::{self, Durability, Snapshot, Space};
 use crate::ledger::Progress;
 use crate::store::{Grid, Number, Policy, Store, Workers, try_lock, unless_dropped};
@@ -490,7 +490,7 @@ impl<'a> Batch<'a> {
         (number, inline): (&Number, bool),
     ) -> Result<()> {
         for grid in self.grids() {
-            batch.expect_key(Space::Meta, meta::schema(grid.id()));
+            grid.expect_schema(snapshot, batch)?;
             let puts: Vec<&Put<'a>> = self
                 .puts
                 .iter()

@@ -3,7 +3,7 @@
 use super::clear;
 use crate::error::{Error, ErrorKind, Result};
 use crate::grid::{Level, Structure, Window};
-use crate::key::{ChunkKey, LayerId, MarkKey, meta};
+use crate::key::{ChunkKey, LayerId, MarkKey};
 use crate::kv::{Batch, Durability, Space};
 use crate::store::{Base, ChunkInfo, Grid, State, write_state};
 
@@ -86,7 +86,7 @@ fn attempt(grid: &Grid) -> Result<Cleaned> {
     }
     cleaned.changed = true;
     let mut batch = Batch::at(snapshot.as_ref());
-    batch.expect_key(Space::Meta, meta::schema(grid.id()));
+    grid.expect_schema(snapshot.as_ref(), &mut batch)?;
     batch.expect_range(Space::Dirty, MarkKey::all(grid.id()));
     clear::expect_alone(chunks, &mut batch, &new)?;
     write_state(&mut batch, grid.id(), &old, &new)?;

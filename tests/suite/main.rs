@@ -7,6 +7,7 @@
 )]
 
 mod aggregators;
+mod altered;
 mod batches;
 mod catalog;
 mod check;

@@ -4,6 +4,7 @@
 //! wrong usage.
 
 mod aggregate;
+mod alter;
 mod args;
 mod bases;
 mod bench;
@@ -120,6 +121,7 @@ enum Verb {
     Rename(rename::Rename),
     Swap(swap::Swap),
     Copy(copy::Copy),
+    Alter(alter::Alter),
     Verify(verify::Verify),
     Repair(repair::Repair),
     Salvage(repair::Salvage),
@@ -203,6 +205,7 @@ fn main() -> ExitCode {
         Verb::Rename(verb) => verb.run(&terminal),
         Verb::Swap(verb) => verb.run(&terminal),
         Verb::Copy(verb) => verb.run(&terminal),
+        Verb::Alter(verb) => verb.run(&terminal),
         Verb::Verify(verb) => verb.run(&terminal),
         Verb::Repair(verb) => verb.run(&terminal),
         Verb::Salvage(verb) => verb.run(&terminal),

@@ -10,11 +10,12 @@ use std::time::Duration;
 use gridstone::kv::{Durability, Engine, Failure, Faulty, Memory};
 use gridstone::outcome::Updated;
 use gridstone::{
-    Aggregation, Axis, DType, Dimension, ErrorKind, Freshness, Grid, Overlap, Policy, Query,
-    Schema, Store, Structure, Window,
+    Aggregation, Axis, DType, Dimension, ErrorKind, Excerpt, Freshness, Grid, Levels, Overlap,
+    Policy, Query, Schema, Store, Structure, Window,
 };
 use ndarray::{Array1, Array3};
 
+use super::excerpts::Asked;
 use super::{compare, level};
 use crate::crash::digest;
 
@@ -39,16 +40,24 @@ fn put(grid: &Grid, at: i64, len: u64, value: i16, of: i8) {
 fn prepared(store: &Store) -> [Grid; 2] {
     let source = store.create("source", line(8)).unwrap();
     let target = store.create("target", line(2)).unwrap();
-    put(&source, -20, 30, 1, 0);
-    put(&source, 40, 8, 2, 1);
-    put(&source, 200, 4, 3, 0);
+    fill(&source);
     target.update_from(&source).unwrap();
-    put(&source, 83, 2, 4, 0);
-    source.clear(&Window::new([192], [16])).unwrap();
-    put(&source, 96, 8, 5, 1);
-    source.delete(&Window::new([-20], [9])).unwrap();
-    put(&source, 300, 1, 6, 0);
+    change(&source);
     [source, target]
+}
+
+fn fill(source: &Grid) {
+    put(source, -20, 30, 1, 0);
+    put(source, 40, 8, 2, 1);
+    put(source, 200, 4, 3, 0);
+}
+
+fn change(source: &Grid) {
+    put(source, 83, 2, 4, 0);
+    source.clear(&Window::new([192], [16])).unwrap();
+    put(source, 96, 8, 5, 1);
+    source.delete(&Window::new([-20], [9])).unwrap();
+    put(source, 300, 1, 6, 0);
 }
 
 fn events(capacity: u32, chunk: u32) -> Schema {
@@ -111,14 +120,14 @@ fn compare_events(source: &Grid, target: &Grid) -> Result<(), String> {
     }
 }
 
-type Compare = fn(&Grid, &Grid) -> Result<(), String>;
+type Compare<'a> = &'a dyn Fn(&Grid, &Grid) -> Result<(), String>;
 
 /// Sweeps a failure over every call of an update; the next one goes on from whatever is left.
 fn sweep(
     policy: Policy,
     failure: Failure,
-    prepare: fn(&Store) -> [Grid; 2],
-    compare: Compare,
+    prepare: &dyn Fn(&Store) -> [Grid; 2],
+    (excerpt, compare): (&Excerpt, Compare<'_>),
 ) -> usize {
     let (mut crashes, mut seen) = (0, HashSet::new());
     for call in 0.. {
@@ -129,7 +138,7 @@ fn sweep(
             .unwrap();
         let [source, target] = prepare(&store);
         host.fail_from(call, failure);
-        let done = target.update_from(&source);
+        let done = target.update_from_excerpt(&source, excerpt);
         let engine = host.engine();
         let left = (0..=engine.unsynced())
             .map(|keep| engine.crash(keep))
@@ -154,7 +163,7 @@ fn sweep(
                 [],
                 "call {call} fails ({failure:?})"
             );
-            target.update_from(&source).unwrap();
+            target.update_from_excerpt(&source, excerpt).unwrap();
             compare(&source, &target)
                 .unwrap_or_else(|wrong| panic!("call {call} fails ({failure:?}): {wrong}"));
             target.aggregate().unwrap();
@@ -180,10 +189,45 @@ fn sweep(
 fn i7_i10_an_update_that_is_cut_at_any_call_is_finished_by_the_next() {
     for policy in [Policy::Manual, Policy::Inline] {
         for failure in [Failure::Before, Failure::After] {
-            let crashes = sweep(policy, failure, prepared, compare);
+            let all = Excerpt::all();
+            let crashes = sweep(policy, failure, &prepared, (&all, &compare));
             assert!(crashes > 50, "{crashes} crashes are too few to mean much");
-            let crashes = sweep(policy, failure, prepared_events, compare_events);
+            let crashes = sweep(policy, failure, &prepared_events, (&all, &compare_events));
             assert!(crashes > 50, "{crashes} crashes are too few to mean much");
+        }
+    }
+}
+
+#[test]
+fn i7_i10_an_update_from_an_excerpt_that_is_cut_at_any_call_is_finished_by_the_next() {
+    let levels: Levels = [level(1)].into_iter().collect();
+    let part = Some(Window::new([-10], [97]));
+    let asked = [
+        Asked { part, layer: None },
+        Asked {
+            part: None,
+            layer: Some((Aggregation::Sum, levels)),
+        },
+        Asked {
+            part,
+            layer: Some((Aggregation::Count, levels)),
+        },
+    ];
+    for asked in asked {
+        let excerpt = asked.excerpt();
+        let prepare = |store: &Store| {
+            let source = store.create("source", line(8)).unwrap();
+            let schema = excerpt.schema(&source).unwrap().rechunked([2]).unwrap();
+            let target = store.create("target", schema).unwrap();
+            fill(&source);
+            target.update_from_excerpt(&source, &excerpt).unwrap();
+            change(&source);
+            [source, target]
+        };
+        for failure in [Failure::Before, Failure::After] {
+            let compare = |source: &Grid, target: &Grid| asked.compare(source, target);
+            let crashes = sweep(Policy::Manual, failure, &prepare, (&excerpt, &compare));
+            assert!(crashes > 10, "{crashes} crashes are too few to mean much");
         }
     }
 }

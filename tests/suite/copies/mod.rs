@@ -1,7 +1,8 @@
 //! One grid updated from another in chunks of another shape.
 
 mod crash;
-mod model;
+mod excerpts;
+pub mod model;
 mod refused;
 
 use gridstone::{Aggregation, Freshness, Grid, Layer, Level, Levels, Query, Window};

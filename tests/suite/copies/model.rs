@@ -14,15 +14,15 @@ use crate::check::{self, Dice, levels};
 use crate::oracle::array;
 
 /// How two layouts of one grid differ.
-struct Pair {
-    schemas: [Schema; 2],
+pub struct Pair {
+    pub schemas: [Schema; 2],
     /// The levels of the first put.
-    base: Vec<i8>,
+    pub base: Vec<i8>,
     /// By how much those of others differ along the refinable dimension.
     offsets: Vec<i8>,
 }
 
-fn pair(dice: &mut Dice) -> Pair {
+pub fn pair(dice: &mut Dice) -> Pair {
     let shape = dice.range(0, 4);
     let chunks: Vec<[u32; 2]> = (0..4)
         .map(|_| [dice.pick(&[2, 4, 8, 16]), dice.pick(&[2, 4, 8, 16])])
@@ -82,7 +82,7 @@ fn pair(dice: &mut Dice) -> Pair {
     }
 }
 
-fn window(dice: &mut Dice, schema: &Schema, at: &[i8]) -> Window {
+pub fn window(dice: &mut Dice, schema: &Schema, at: &[i8]) -> Window {
     let (reach, most) = [(0, 0), (60, 40), (24, 16), (9, 8)][schema.structure().rank()];
     let (mut start, mut shape) = (Vec::new(), Vec::new());
     for dimension in schema.structure().dimensions() {
@@ -138,7 +138,7 @@ fn put(dice: &mut Dice, grid: &Grid, window: &Window) {
     }
 }
 
-fn change(dice: &mut Dice, grid: &Grid, pair: &Pair) {
+pub fn change(dice: &mut Dice, grid: &Grid, pair: &Pair) {
     let levels = at(dice, pair);
     let window = window(dice, grid.schema(), &levels);
     match dice.range(0, 9) {
@@ -157,7 +157,7 @@ fn change(dice: &mut Dice, grid: &Grid, pair: &Pair) {
     }
 }
 
-fn store(dice: &mut Dice, kept: u64) -> Store {
+pub fn store(dice: &mut Dice, kept: u64) -> Store {
     let policy = dice.pick(&[Policy::Inline, Policy::Manual]);
     let engine = Arc::new(Memory::new()) as Arc<dyn Engine>;
     Store::options()
