@@ -206,6 +206,20 @@
 //! It has as many changes to follow as its source [keeps](crate::StoreOptions::changes_kept); after
 //! a longer absence it copies all again.
 //!
+//! A follower may hold an [`Excerpt`](crate::Excerpt) of its source: the part that a region serves,
+//! the last month, or the cells of a layer at a coarser level. Say the same excerpt each time, with
+//! [`Grid::update_from_excerpt`](crate::Grid::update_from_excerpt); with another part all is copied
+//! once more.
+//!
+//! # Another layer
+//!
+//! [`Store::add_aggregator`](crate::Store::add_aggregator) adds a layer to a grid that holds data,
+//! while others read and write it. The layer is there in one commit, and marked: it is filled as
+//! after a put, reads of it tell what is stale or compute it. Handles that were had before go on
+//! reading; a write through one of them fails with [`Expired`](crate::ErrorKind::Expired), and goes
+//! through one that is opened then. Commits into the grid wait meanwhile as they do where many
+//! marks are pending. There is no way to take a layer away but a copy without it.
+//!
 //! # On the web
 //!
 //! With the feature `server`, `gridstone::server::router` is an axum router over the store that the
@@ -251,7 +265,7 @@
 //! | [`Fenced`](crate::ErrorKind::Fenced) | on object storage: another process has opened the store for writing, and this one neither writes nor reads it any more | decide which one is to write, and open the store again, read-only in the others |
 //! | [`Conflict`](crate::ErrorKind::Conflict) | never seen by callers of `put`: it is tried again, and [counted](crate::StoreStats::conflicts); `update_from` says with it that another update of the same grid began | many conflicts: let one thread write a chunk, or put larger windows |
 //! | [`TimedOut`](crate::ErrorKind::TimedOut) | the commit is durable all the same | read `Fresh`, or wait again |
-//! | [`Expired`](crate::ErrorKind::Expired) | the snapshot is gone | take a new one |
+//! | [`Expired`](crate::ErrorKind::Expired) | the snapshot is gone; or, of a write, the grid has got another layer since its handle was had | take a new one; open the grid again |
 //!
 //! Spans and events go to [`tracing`](https://docs.rs/tracing): `open`, `commit`, `aggregate`,
 //! `read` at level debug, failures of the background aggregation at warn, a panic at error. Without

@@ -73,11 +73,10 @@ fn prepared(
     refuse_shared(old, snapshot, &mut batch)?;
     batch.expect_key(Space::Meta, meta::reach(grid.id()));
     let state = grid.state(snapshot)?;
-    let built = state
+    let pyramid = state
         .pyramid(grid.structure())
-        .filter(|_| !old.layers().is_empty())
-        .filter(|pyramid| pyramid.built != pyramid.base.finest());
-    if let (Some(pyramid), Some(layer)) = (built, grid.layers().last()) {
+        .filter(|_| !old.layers().is_empty());
+    if let (Some(pyramid), Some(layer)) = (pyramid, grid.layers().last()) {
         fill(grid, snapshot, &mut batch, layer)?;
         let from_base = Pyramid {
             base: pyramid.base,

@@ -37,7 +37,7 @@ use crate::store::{Base, Gaps, Grid, State};
 pub struct Excerpt {
     /// The levels in which the sides are counted; those of declared cells if absent.
     levels: Option<Levels>,
-    /// The first and the last but one cell along the axes that are limited.
+    /// The first cell, and the one behind the last, along the axes that are limited.
     sides: BTreeMap<usize, (i64, i64)>,
     layer: Option<(Aggregation, Levels)>,
 }

@@ -99,7 +99,8 @@ impl Grid {
         lock(&self.inner.name).clone()
     }
 
-    /// All that was fixed when the grid was created.
+    /// All that was fixed when the grid was created, and the layers that were
+    /// [added](Store::add_aggregator) before this handle was had.
     pub fn schema(&self) -> &Schema {
         &self.inner.schema
     }

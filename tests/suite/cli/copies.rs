@@ -138,3 +138,154 @@ fn what_cannot_be_copied_is_refused_and_leaves_no_grid() {
         .map(Vec::len);
     assert_eq!(listed, Some(3), "`x` was not made");
 }
+
+/// A part of the rows and columns, or of the times, or a level of a layer: what a copy holds is
+/// what `read` shows of the source.
+#[test]
+fn a_part_or_a_level_is_copied_and_followed() {
+    let work = Work::with_srtm();
+    let read = |grid: &str, options: &[&str]| {
+        let read = ["read", "store", grid, "--out", "cells.npy", "--overwrite"];
+        work.ok(&[&read[..], options].concat());
+        values(&gridstone::adapter::npy::read(work.path("cells.npy")).expect("a .npy"))
+    };
+    let window = ["--window", "10:40,20:90"];
+    let part = work.json(&[&["copy", "store", "dem", "part"][..], &window].concat());
+    assert_eq!(
+        (&part["created"], &part["cells"]),
+        (&json!(true), &json!(30 * 70))
+    );
+    assert_eq!(read("part", &[]), read("dem", &window));
+    let idle = work.json(&[&["copy", "store", "dem", "part"][..], &window].concat());
+    assert_eq!((&idle["full"], &idle["cells"]), (&json!(false), &json!(0)));
+    let coarse = [
+        "copy", "store", "dem", "coarse", "--level", "2", "--layer", "max",
+    ];
+    let options = ["--aggregator", "max,count", "--codec", "small"];
+    work.ok(&[&coarse[..], &options].concat());
+    assert_eq!(
+        read("coarse", &[]),
+        read("dem", &["--level", "2", "--layer", "max"])
+    );
+    let layers = &work.json(&["info", "store", "coarse"])["grids"][0]["aggregators"];
+    assert_eq!(*layers, json!(["max", "count"]), "{layers}");
+    // What came since, and no more.
+    work.ok(&["clear", "store", "dem", "--window", "0:8,0:8", "--yes"]);
+    let changed = work.json(&coarse);
+    assert_eq!(
+        (&changed["full"], &changed["cells"]),
+        (&json!(false), &json!(4))
+    );
+    assert_eq!(
+        read("coarse", &[]),
+        read("dem", &["--level", "2", "--layer", "max"])
+    );
+    let beside = work.json(&[&["copy", "store", "dem", "part"][..], &window].concat());
+    assert_eq!(
+        (&beside["changes"], &beside["cells"]),
+        (&json!(1), &json!(0))
+    );
+    for (args, what) in [
+        (
+            &["coarse", "--level", "1", "--layer", "max"][..],
+            "it holds data at levels",
+        ),
+        (&["coarse", "--level", "2", "--layer", "mean"], "cells are"),
+        (
+            &["x", "--level", "-1"],
+            "finer than its cells, which are at level 0",
+        ),
+        (&["x", "--level", "30"], "there is no level 30"),
+        (
+            &["x", "--level", "2", "--layer", "std"],
+            "it has no layer `std`",
+        ),
+        (&["x", "--layer", "max"], "say which level is copied"),
+        (
+            &["part", "--aggregator", "min"],
+            "with other aggregators; leave --aggregator out",
+        ),
+    ] {
+        let why = work.fails(&[&["copy", "store", "dem"][..], args].concat());
+        assert!(why.contains(what), "{args:?}: {why}");
+    }
+    let listed = work.json(&["ls", "store"])["grids"]
+        .as_array()
+        .map(Vec::len);
+    assert_eq!(listed, Some(3), "`x` was not made");
+    assert!(work.ok(&["verify", "store"]).starts_with("sound: "));
+}
+
+#[test]
+fn a_period_of_a_series_is_copied_and_grows_with_it() {
+    let work = Work::new();
+    rain(&work, "store", 0..6);
+    let period = ["--period", "2018-09-13T21:00Z/2018-09-14T04:00Z"];
+    let copy = |store: &str| {
+        let copy = ["copy", store, "rain", "some", "--from-store", "store"];
+        work.json(&[&copy[..], &period].concat())
+    };
+    work.ok(&["create", "other", "dem", "--like", &data("srtm.tif")]);
+    let first = copy("other");
+    rain(&work, "store", 6..13);
+    let second = copy("other");
+    assert_eq!(
+        (&first["full"], &second["full"]),
+        (&json!(true), &json!(false)),
+        "{first} {second}"
+    );
+    let read = |store: &str, grid: &str, options: &[&str]| {
+        let read = ["read", store, grid, "--out", "cells.npy", "--overwrite"];
+        work.ok(&[&read[..], options].concat());
+        values(&gridstone::adapter::npy::read(work.path("cells.npy")).expect("a .npy"))
+    };
+    assert_eq!(read("other", "some", &[]), read("store", "rain", &period));
+    assert!(work.ok(&["verify", "other"]).starts_with("sound: "));
+}
+
+#[test]
+fn a_layer_is_added_and_filled() {
+    let work = Work::with_srtm();
+    let read = |options: &[&str]| {
+        let read = [
+            "read",
+            "store",
+            "dem",
+            "--level",
+            "3",
+            "--out",
+            "cells.npy",
+            "--overwrite",
+        ];
+        work.ok(&[&read[..], options].concat());
+        values(&gridstone::adapter::npy::read(work.path("cells.npy")).expect("a .npy"))
+    };
+    let mean = read(&[]);
+    let add = ["alter", "store", "dem", "--add-aggregator"];
+    let left = work.json(&[&add[..], &["min,count", "--no-aggregate"]].concat());
+    assert_eq!(left["layers"], json!(["mean", "max", "min", "count"]));
+    assert!(left["marks_pending"].as_u64() > Some(0), "{left}");
+    assert_eq!(read(&[]), mean, "others stay as they are");
+    let fresh = read(&["--layer", "min", "--fresh"]);
+    assert!(work.ok(&["verify", "store"]).starts_with("sound: "));
+    work.ok(&["aggregate", "store"]);
+    assert_eq!(read(&["--layer", "min"]), fresh);
+    // As in a grid that had it from the start.
+    let create = ["create", "store", "twin", "--like", &data("srtm.tif")];
+    work.ok(&[&create[..], &["--aggregator", "min"]].concat());
+    work.ok(&["import", "store", "twin", &data("srtm.tif")]);
+    let twin = ["read", "store", "twin", "--level", "3", "--layer", "min"];
+    work.ok(&[&twin[..], &["--out", "twin.npy"]].concat());
+    let twin = values(&gridstone::adapter::npy::read(work.path("twin.npy")).expect("a .npy"));
+    assert_eq!(fresh, twin);
+    let why = work.fails(&[&add[..], &["std,min"]].concat());
+    assert!(
+        why.contains("grid `dem` has the layer `min` already"),
+        "{why}"
+    );
+    let why = work.fails(&[&add[..], &["none"]].concat());
+    assert!(why.contains("adds nothing"), "{why}");
+    let layers = &work.json(&["info", "store", "dem"])["grids"][0]["aggregators"];
+    assert_eq!(*layers, json!(["mean", "max", "min", "count"]), "{layers}");
+    assert!(work.ok(&["verify", "store"]).starts_with("sound: "));
+}

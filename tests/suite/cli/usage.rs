@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use super::{Work, data};
 
-const VERBS: [&str; 25] = [
+const VERBS: [&str; 26] = [
     "create",
     "import",
     "put",
@@ -24,6 +24,7 @@ const VERBS: [&str; 25] = [
     "rename",
     "swap",
     "copy",
+    "alter",
     "verify",
     "repair",
     "salvage",
