@@ -3,18 +3,22 @@
 //! One commit puts the schema with the layer in place of the old one, a chunk without data for the
 //! layer wherever the other layers have one, so that a place has aggregates of every layer or of
 //! none, and marks for the layer alone above all base data, which say that these chunks are out of
-//! date. From then on it is a layer like the others: reads compute what is marked or tell that it is
+//! date. Only bins that stand within the base, where events are many, are made in the commit. From then on it is a layer like the others: reads compute what is marked or tell that it is
 //! stale, and steps of aggregation consume the marks. Who still has the old schema when it comes to
 //! a commit is refused.
 
 use super::raise;
 use crate::dirty;
 use crate::error::{Error, ErrorKind, Result};
-use crate::grid::SchemaBuilder;
+use crate::events::Column;
+use crate::grid::{Location, SchemaBuilder};
 use crate::kernel::Aggregation;
 use crate::key::{ChunkKey, LayerId, Ticks, meta};
 use crate::kv::{Batch, Durability, Snapshot, Space};
-use crate::store::{ChunkInfo, Grid, LayerSpec, Number, Policy, Pyramid, Store, write_schema};
+use crate::store::{
+    Base, ChunkInfo, ChunkReader, Grid, LayerChunks, LayerSpec, Number, Policy, Pyramid, Store,
+    write_schema,
+};
 
 /// The bytes that the one commit may have.
 const COMMIT_MAX: usize = 1 << 30;
@@ -77,7 +81,7 @@ fn prepared(
         .pyramid(grid.structure())
         .filter(|_| !old.layers().is_empty());
     if let (Some(pyramid), Some(layer)) = (pyramid, grid.layers().last()) {
-        fill(grid, snapshot, &mut batch, layer)?;
+        fill(grid, snapshot, &mut batch, (layer, &pyramid.base))?;
         let from_base = Pyramid {
             base: pyramid.base,
             built: pyramid.base.finest(),
@@ -120,19 +124,45 @@ fn refuse_shared(grid: &Grid, snapshot: &dyn Snapshot, batch: &mut Batch) -> Res
 }
 
 /// Adds a chunk without data for a layer wherever others have one.
-fn fill(grid: &Grid, snapshot: &dyn Snapshot, batch: &mut Batch, layer: &LayerSpec) -> Result<()> {
+fn fill(
+    grid: &Grid,
+    snapshot: &dyn Snapshot,
+    batch: &mut Batch,
+    (layer, base): (&LayerSpec, &Base),
+) -> Result<()> {
     let range = ChunkKey::layer(grid.id(), LayerId::FIRST);
     let mut places: Vec<ChunkInfo> = Vec::new();
     grid.directory(snapshot, range.clone(), &mut |chunk| places.push(chunk))?;
     batch.expect_range(Space::Directory, range);
-    let chunks = grid.chunk_reader(snapshot);
-    for place in places {
-        let ticks = place.ticks.as_deref().and_then(Ticks::new);
-        for write in chunks.blank(layer, &place.location, ticks.as_ref()) {
-            super::write(chunks, batch, vec![write])?;
-        }
+    let chunks = grid.chunk_reader(snapshot).of_layer(layer);
+    for ChunkInfo {
+        location: at,
+        ticks,
+        ..
+    } in places
+    {
+        let ticks = ticks.as_deref().and_then(Ticks::new);
+        let writes = match halved_base(chunks, base, &at)? {
+            Some(bins) => chunks.encode(&at, &bins, None),
+            None => chunks.blank(layer, &at, ticks.as_ref()),
+        };
+        super::write(chunks, batch, writes)?;
     }
     Ok(())
+}
+
+/// The bins of a place at which events of the base are halved further, if it is one. They are
+/// written with the events, so that no mark makes them anew.
+fn halved_base(chunks: ChunkReader<'_>, base: &Base, at: &Location) -> Result<Option<LayerChunks>> {
+    let irregular = chunks.grid.structure().irregular_axis();
+    let within =
+        irregular.is_some_and(|irregular| at.levels[irregular.dimension] <= irregular.bucket);
+    if !within || Column::layer_of(base, at) != LayerId::BASE {
+        return Ok(None);
+    }
+    let ticks = chunks.ticks_of(LayerId::BASE, at)?;
+    let events = chunks.layers_at(at, base, &ticks)?;
+    events.map(|events| chunks.bins_of(at, &events)).transpose()
 }
 
 impl Store {
@@ -157,7 +187,11 @@ impl Store {
     pub fn add_aggregator(&self, grid: &str, aggregation: Aggregation) -> Result<Grid> {
         let grid = add(self, grid, &aggregation)?;
         if self.policy() == Policy::Inline {
-            grid.aggregate()?;
+            match grid.aggregate() {
+                // What is blocked by damage stays marked, durably.
+                Err(error) if *error.kind() == ErrorKind::Corrupt => {}
+                aggregated => drop(aggregated?),
+            }
         }
         Ok(grid)
     }

@@ -14,7 +14,7 @@ use super::excerpt::excerpt;
 use super::region::RegionArgs;
 use super::structure::CodecName;
 use super::terminal::{Terminal, count};
-use super::{VerbOutcome, open};
+use super::{VerbOutcome, open, open_or_make};
 use gridstone::{Aggregation, Codec, ErrorKind, Excerpt, Grid, Schema, SchemaBuilder, Store};
 
 /// Make a grid equal to another one, or to a part or a layer of it
@@ -33,7 +33,7 @@ use gridstone::{Aggregation, Codec, ErrorKind, Excerpt, Grid, Schema, SchemaBuil
     after_help = "Examples:\n  gridstone copy store rain rain-series --chunk 256,16\n  gridstone copy archive rain rain --from-store store --codec small --aggregator mean,max\n  gridstone copy store dem dem-west --extent 8.0,47.0,8.5,47.5\n  gridstone copy store dem dem-coarse --level 3 --layer mean"
 )]
 pub(super) struct Copy {
-    /// The directory of the store
+    /// The directory of the store; with --from-store it is made if there is none
     store: PathBuf,
     /// The name of the grid to copy
     source: String,
@@ -70,14 +70,19 @@ pub(super) struct Copy {
 impl Copy {
     pub(super) fn run(self, terminal: &Terminal) -> VerbOutcome {
         let start = Instant::now();
-        let store = open(&self.store)?;
-        let from = self
-            .from_store
-            .as_ref()
-            .map(|path| open(path))
-            .transpose()?;
-        let source = from.as_ref().unwrap_or(&store).grid(&self.source)?;
+        let (store, source) = match &self.from_store {
+            None => {
+                let store = open(&self.store)?;
+                let source = store.grid(&self.source)?;
+                (store, source)
+            }
+            Some(from) => {
+                let source = open(from)?.grid(&self.source)?;
+                (open_or_make(&self.store)?, source)
+            }
+        };
         let excerpt = excerpt(&self.region, self.layer.as_ref(), &source, terminal)?;
+        let whole = Excerpt::all();
         let (target, created) = self.target(&store, &source, &excerpt)?;
         let updated = match target.update_from_excerpt(&source, &excerpt) {
             Err(error) if created && *error.kind() == ErrorKind::Invalid => {
@@ -101,7 +106,9 @@ impl Copy {
                 "marks_drained": drained.marks, "marks_pending": pending, "token": updated.to.to_string(), "seconds": seconds,
             }))?;
         } else {
-            let what = if updated.full {
+            let what = if updated.full && excerpt != whole {
+                "an excerpt".to_owned()
+            } else if updated.full {
                 "all".to_owned()
             } else {
                 count(updated.changes, "change")

@@ -31,7 +31,16 @@ pub(super) fn excerpt(
         let along = Along::of(source, "--time-level")?;
         levels = levels.with(structure.dimension_of(along.number), level);
     }
-    let mut excerpt = Excerpt::all().levels(levels);
+    let limited = [
+        region.extent.is_some(),
+        region.window.is_some(),
+        region.period.is_some(),
+        region.band.is_some(),
+    ];
+    let mut excerpt = Excerpt::all();
+    if limited.contains(&true) {
+        excerpt = excerpt.levels(levels);
+    }
     let asks_levels = region.level.is_some() || region.time_level.is_some();
     if layer.is_some() || levels != base {
         let first = || source.schema().aggregators().first().cloned();

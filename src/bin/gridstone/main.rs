@@ -227,8 +227,17 @@ fn main() -> ExitCode {
 
 /// Opens a store that must be there. Aggregation is left to the verbs.
 fn open(path: &Path) -> gridstone::Result<Store> {
+    open_as(path, options())
+}
+
+/// The same, of a store that is made if there is none.
+fn open_or_make(path: &Path) -> gridstone::Result<Store> {
+    open_as(path, options().create(true))
+}
+
+fn open_as(path: &Path, options: StoreOptions) -> gridstone::Result<Store> {
     // What is exported comes from one snapshot, however long that takes.
-    let store = options().snapshot_age_max(Duration::MAX).open(path)?;
+    let store = options.snapshot_age_max(Duration::MAX).open(path)?;
     // Of a store on object storage nobody knows whether another process writes to it.
     if store.age().is_some() && !is_url(path) {
         let text = format!(

@@ -90,8 +90,7 @@ fn a_grid_is_copied_to_another_layout_and_followed() {
     );
     work.ok(&["aggregate", "store"]);
     assert!(work.ok(&["verify", "store"]).starts_with("sound: "));
-    // Into a store of its own, in the source's chunks.
-    work.ok(&["create", "other", "dem", "--like", &data("srtm.tif")]);
+    // Into a store of its own, which is made, in the source's chunks.
     let copied = work.json(&["copy", "other", "rain", "rain", "--from-store", "store"]);
     assert_eq!(figures(&copied, &["created", "full"]), json!([true, true]));
     assert_eq!(cells(&work, "other", "rain"), cells(&work, "store", "rain"));
@@ -225,7 +224,6 @@ fn a_period_of_a_series_is_copied_and_grows_with_it() {
         let copy = ["copy", store, "rain", "some", "--from-store", "store"];
         work.json(&[&copy[..], &period].concat())
     };
-    work.ok(&["create", "other", "dem", "--like", &data("srtm.tif")]);
     let first = copy("other");
     rain(&work, "store", 6..13);
     let second = copy("other");
