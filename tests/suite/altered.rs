@@ -147,7 +147,8 @@ fn without(schema: &Schema, layer: &Aggregation) -> Schema {
         .unwrap()
 }
 
-/// `make` gives a schema, `change` does the same to both grids.
+/// A layer is added to a grid of a schema without it, among changes that another grid, which has it
+/// from the start, goes through too.
 fn run(
     seed: u64,
     rounds: usize,
