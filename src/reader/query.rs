@@ -23,10 +23,6 @@ pub enum Layer {
 
 impl Layer {
     /// Whether its values are in the unit of the cells that they are made of.
-    #[cfg_attr(
-        not(any(feature = "geotiff", feature = "zarr")),
-        allow(dead_code, reason = "what only other formats need")
-    )]
     pub(crate) fn keeps_unit(&self) -> bool {
         // A deviation of degrees above some zero is not such degrees.
         !matches!(
