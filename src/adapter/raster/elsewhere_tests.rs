@@ -132,9 +132,9 @@ fn every_cell_is_what_lies_at_its_centre_wherever_blocks_end() {
         ),
     ] {
         for how in [Resampling::Nearest, Resampling::Bilinear] {
-            let grid = degrees(1.0 / 3600.0);
+            let grid = degrees(1.0 / 7200.0);
             let tiff = tiff(&Array::from(file.clone().into_dyn()), affine, crs, None);
-            import(&grid, tiff, how, None).expect("imported");
+            import(&grid, tiff, how, Some(0)).expect("imported");
             let (mut data, mut nearby) = (0, 0);
             for (value, place) in centres(&grid, (crs, affine)) {
                 let wanted = at(&file, place, how);
@@ -145,15 +145,16 @@ fn every_cell_is_what_lies_at_its_centre_wherever_blocks_end() {
                     continue;
                 }
                 if how == Resampling::Bilinear && wanted.is_nan() != value.is_nan() {
-                    // A cell is data where it overlaps one that is.
-                    assert!(!value.is_nan(), "{name}: {place:?}");
+                    // A cell is data where it overlaps one that is, whatever its centre is near to.
+                    let here = at(&file, place, Resampling::Nearest);
+                    assert!(!value.is_nan() || here.is_nan(), "{name}: {place:?}");
                     continue;
                 }
                 let same = wanted.is_nan() && value.is_nan() || (wanted - value).abs() < 5e-3;
                 assert!(same, "{name}, {how}: {value}, not {wanted}, at {place:?}");
                 data += usize::from(!value.is_nan());
             }
-            assert!(data > 1500 && nearby < 10, "{name}: {data} {nearby}");
+            assert!(data > 1500 && nearby < 40, "{name}: {data} {nearby}");
         }
     }
 }
@@ -252,8 +253,6 @@ fn a_globe_is_laid_around_a_pole_and_over_the_seam() {
         dx: 2.0,
         dy: -2.0,
     };
-    // Latitudes are no longitudes: nothing of another place is mixed in.
-    let file = Array2::from_shape_fn((90, 180), |(row, _)| 89.0 - 2.0 * row as f64);
     let polar = Affine {
         x: -3_000_000.0,
         y: 3_000_000.0,
@@ -261,10 +260,8 @@ fn a_globe_is_laid_around_a_pole_and_over_the_seam() {
         dy: -100_000.0,
     };
     let grid = grid("EPSG:3413", polar);
-    let tiff = tiff(&Array::from(file.into_dyn()), world, "EPSG:4326", None);
-    // All of the globe would reach far beyond: a part is asked for.
+    // Heights are latitudes: nothing of another longitude is mixed in that is not as high.
     let part = Array2::from_shape_fn((15, 180), |(row, _)| 89.0 - 2.0 * row as f64);
-    drop(tiff);
     let tiff =
         super::resampled_tests::tiff(&Array::from(part.into_dyn()), world, "EPSG:4326", None);
     import(&grid, tiff, Resampling::Bilinear, Some(0)).expect("imported");
@@ -291,7 +288,7 @@ fn a_globe_is_laid_around_a_pole_and_over_the_seam() {
 fn a_file_over_the_antimeridian_lies_on_both_sides_of_it() {
     // The zone 1 of UTM begins at 180 degrees.
     let affine = Affine {
-        x: 200_000.0,
+        x: 235_000.0,
         y: 5_000_000.0,
         dx: 1000.0,
         dy: -1000.0,
