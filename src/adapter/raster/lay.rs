@@ -26,6 +26,11 @@ use super::schema::PIXELS;
 /// a cell.
 pub(super) const CELLS_MAX: f64 = if cfg!(test) { 100.0 } else { 4_194_304.0 };
 
+/// So many cells of a file of another system for one of the grid, at most: what a cell is made of is
+/// held at once.
+#[cfg(feature = "crs")]
+const RATIO_MAX: f64 = 65_536.0;
+
 /// How a file lies on the cells of a grid.
 #[derive(Clone, Debug)]
 pub(super) enum Lay {
@@ -151,6 +156,12 @@ pub(super) fn elsewhere(
         cols,
         finer_by: [down, across],
     } = lattice;
+    let ratio = level.scale() / down * level.scale() / across;
+    if ratio > RATIO_MAX {
+        return Err(Error::invalid(format!(
+            "the cells of level {level} hold more than {RATIO_MAX} of the file's each, which is in another system; ask for a finer level with `--level`, of which the grid makes the coarser ones"
+        )));
+    }
     let note = format!(
         "its cells are laid onto the grid's at level {level} from {} by resampling ({resampling})",
         crs::shown(own)
@@ -161,7 +172,7 @@ pub(super) fn elsewhere(
         level,
         rows,
         cols,
-        ratio: level.scale() / down * level.scale() / across,
+        ratio,
         notes: vec![note],
     }))
 }
