@@ -70,18 +70,18 @@ pub(super) struct Copy {
 impl Copy {
     pub(super) fn run(self, terminal: &Terminal) -> VerbOutcome {
         let start = Instant::now();
-        let (store, source) = match &self.from_store {
+        let (own, source) = match &self.from_store {
             None => {
                 let store = open(&self.store)?;
                 let source = store.grid(&self.source)?;
-                (store, source)
+                (Some(store), source)
             }
-            Some(from) => {
-                let source = open(from)?.grid(&self.source)?;
-                (open_or_make(&self.store)?, source)
-            }
+            Some(from) => (None, open(from)?.grid(&self.source)?),
         };
+        // What can be wrong with the source is found before a store is made.
         let excerpt = excerpt(&self.region, self.layer.as_ref(), &source, terminal)?;
+        excerpt.schema(&source)?;
+        let store = own.map_or_else(|| open_or_make(&self.store), Ok)?;
         let whole = Excerpt::all();
         let (target, created) = self.target(&store, &source, &excerpt)?;
         let updated = match target.update_from_excerpt(&source, &excerpt) {
