@@ -19,7 +19,7 @@ use crate::grid::{Level, Levels, Structure, Window};
 use crate::key::{GridId, feed, meta};
 use crate::kv::{Batch, Order, Snapshot, Space, for_each_page};
 use crate::store::{
-    Grid, Number, RecordKind, Settled, WindowRecord, decode_record, encode_record, read_record,
+    BatchNumber, Grid, RecordKind, Settled, WindowRecord, decode_record, encode_record, read_record,
 };
 
 /// Boxes that an entry has of each kind, at most.
@@ -209,7 +209,7 @@ struct KeptRecord {
 pub(crate) fn record(
     grid: &Grid,
     batch: &mut Batch,
-    number: &Number,
+    number: &BatchNumber,
     changed: Changed,
 ) -> Result<()> {
     let Changed {

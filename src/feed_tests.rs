@@ -97,7 +97,7 @@ fn store() -> (Arc<dyn Engine>, Store, Grid) {
     (engine, store, grid)
 }
 
-fn commit(store: &Store, grid: &Grid, number: &Number) {
+fn commit(store: &Store, grid: &Grid, number: &BatchNumber) {
     let snapshot = store.current().expect("memory");
     let mut batch = Batch::at(snapshot.as_ref());
     let base = vec![Window::new([0], [1]).at(Levels::zero(1))];
@@ -176,7 +176,7 @@ fn commits_that_land_out_of_order_are_shown_once_and_in_order() {
                 .expect("readable");
             let (mut own, mut beside) = (Follower::of(&grid), Follower::of(&reader));
             let mut pinned: Vec<(Vec<u64>, Follower)> = Vec::new();
-            let mut numbers: Vec<Option<Number>> =
+            let mut numbers: Vec<Option<BatchNumber>> =
                 (0..3).map(|_| Some(store.reserve_sequence())).collect();
             let mut expected: Vec<u64> = Vec::new();
             let mut under_way = [true; 3];

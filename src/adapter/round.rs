@@ -9,7 +9,7 @@ use crate::store::Grid;
 
 /// Columns that follow each other in a file and in the grid.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Columns {
+pub(super) struct ColumnRuns {
     /// Columns of the file, in the grid's direction.
     pub(super) columns: Range<u64>,
     /// The cell of the first.
@@ -59,10 +59,10 @@ pub(super) fn laid(
     circle: Option<i64>,
     taken: impl FnOnce() -> Result<Option<Range<i64>>>,
     once: impl FnOnce(i64) -> String,
-) -> Result<Vec<Columns>> {
+) -> Result<Vec<ColumnRuns>> {
     match circle {
         Some(circle) => columns(first, len, circle, taken()?, once),
-        None => Ok(vec![Columns {
+        None => Ok(vec![ColumnRuns {
             columns: 0..len,
             cell: first,
         }]),
@@ -82,7 +82,7 @@ fn columns(
     circle: i64,
     taken: Option<Range<i64>>,
     once: impl FnOnce(i64) -> String,
-) -> Result<Vec<Columns>> {
+) -> Result<Vec<ColumnRuns>> {
     let round = circle.unsigned_abs();
     if len > round {
         return Err(Error::invalid(format!(
@@ -91,7 +91,7 @@ fn columns(
         )));
     }
     let Some(taken) = taken.filter(|taken| !taken.is_empty()) else {
-        return Ok(vec![Columns {
+        return Ok(vec![ColumnRuns {
             columns: 0..len,
             cell: first,
         }]);
@@ -114,7 +114,7 @@ fn columns(
         .peekable();
     if let Some(first) = once.peek().copied() {
         let cell = once.find(touches).unwrap_or(first);
-        return Ok(vec![Columns {
+        return Ok(vec![ColumnRuns {
             columns: 0..len,
             cell,
         }]);
@@ -133,7 +133,7 @@ fn columns(
                 .saturating_add(cell.saturating_sub(taken.start).rem_euclid(circle))
         }
     };
-    let mut runs: Vec<Columns> = Vec::new();
+    let mut runs: Vec<ColumnRuns> = Vec::new();
     let mut column = 0;
     while column < len {
         let natural = first.saturating_add_unsigned(column);
@@ -151,7 +151,7 @@ fn columns(
             until
         };
         let end = column.saturating_add(until).min(len);
-        runs.push(Columns {
+        runs.push(ColumnRuns {
             columns: column..end,
             cell,
         });

@@ -16,8 +16,8 @@ use crate::kernel::Aggregation;
 use crate::key::{ChunkKey, LayerId, Ticks, meta};
 use crate::kv::{Batch, Durability, Snapshot, Space};
 use crate::store::{
-    Base, ChunkInfo, ChunkReader, Grid, LayerChunks, LayerSpec, Number, Policy, Pyramid, Store,
-    write_schema,
+    Base, BatchNumber, ChunkInfo, ChunkReader, Grid, LayerChunks, LayerSpec, Policy, Pyramid,
+    Store, write_schema,
 };
 
 /// The bytes that the one commit may have.
@@ -57,7 +57,7 @@ fn with_layer(old: &Grid, aggregation: &Aggregation) -> Result<Grid> {
     Ok(grid)
 }
 
-fn attempt(store: &Store, grids: (&Grid, &Grid), number: &Number) -> Result<()> {
+fn attempt(store: &Store, grids: (&Grid, &Grid), number: &BatchNumber) -> Result<()> {
     let snapshot = grids.0.present()?;
     let mut batch = store
         .workers()
@@ -70,7 +70,7 @@ fn attempt(store: &Store, grids: (&Grid, &Grid), number: &Number) -> Result<()> 
 fn prepared(
     snapshot: &dyn Snapshot,
     (old, grid): (&Grid, &Grid),
-    number: &Number,
+    number: &BatchNumber,
 ) -> Result<Batch> {
     let mut batch = Batch::at(snapshot);
     old.expect_schema(snapshot, &mut batch)?;

@@ -11,8 +11,8 @@ use crate::grid::Location;
 use crate::key::{ChunkKey, LayerId, MarkKey, meta};
 use crate::kv::{Batch, Durability, KeyRange, Snapshot, Space, for_each_page};
 use crate::store::{
-    Base, Blocked, ChunkContent, ChunkPlace, ChunkReader, ChunkWrite, Grid, LayerChunks, Number,
-    Pyramid, Store,
+    Base, BatchNumber, Blocked, ChunkContent, ChunkPlace, ChunkReader, ChunkWrite, Grid,
+    LayerChunks, Pyramid, Store,
 };
 
 /// So many marks in a row may turn out to be blocked in one step; with more, something is damaged
@@ -223,7 +223,7 @@ fn cleared(
     grid: &Grid,
     snapshot: &dyn Snapshot,
     out: &BTreeSet<Location>,
-    number: &Number,
+    number: &BatchNumber,
 ) -> Result<Batch> {
     let (chunks, structure, id) = (grid.chunk_reader(snapshot), grid.structure(), grid.id());
     let state = grid.state(snapshot)?;

@@ -33,7 +33,8 @@ use crate::grid::{Levels, Location, Window};
 use crate::key::{DirectoryEntry, LayerId, meta};
 use crate::kv::{Batch, Snapshot, Space};
 use crate::store::{
-    Base, Blocked, ChunkContent, ChunkReader, ChunkWrite, Grid, Number, Pyramid, Store, write_reach,
+    Base, BatchNumber, Blocked, ChunkContent, ChunkReader, ChunkWrite, Grid, Pyramid, Store,
+    write_reach,
 };
 
 /// What aggregation did.
@@ -121,7 +122,7 @@ fn attempt(
 fn computed(
     grid: &Grid,
     snapshot: &dyn Snapshot,
-    number: &Number,
+    number: &BatchNumber,
     (trials, taken): (&Trials<'_>, &mut Vec<Vec<u8>>),
 ) -> Result<Option<(Batch, Aggregated)>> {
     let mut batch = Batch::at(snapshot);

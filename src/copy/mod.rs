@@ -27,7 +27,7 @@ use crate::grid::{Levels, Window};
 use crate::key::meta;
 use crate::kv::{self, Durability, Snapshot, Space};
 use crate::store::{
-    ChunkReader, Grid, Number, Policy, RecordKind, State, Store, base_fill, decode_record,
+    BatchNumber, ChunkReader, Grid, Policy, RecordKind, State, Store, base_fill, decode_record,
     encode_record, unless_dropped,
 };
 use crate::writer::{Batch, settle_bounds};
@@ -137,7 +137,7 @@ impl CopiedState {
         &self,
         target: &Grid,
         (upto, excerpt): (Option<&Token>, &ExcerptRecord),
-        more: impl Fn(ChunkReader<'_>, &mut kv::Batch, &Number) -> Result<()>,
+        more: impl Fn(ChunkReader<'_>, &mut kv::Batch, &BatchNumber) -> Result<()>,
     ) -> Result<Self> {
         let number = target.store().reserve_sequence();
         let record = Self::encode(number.get(), upto, excerpt)?;
@@ -325,13 +325,14 @@ impl<'a> Update<'a> {
                 })?;
             self.copy(&found, &mut done)?;
         }
-        let settle = |chunks: ChunkReader<'_>, batch: &mut kv::Batch, number: &Number| match self
-            .from
-            .bounds
-        {
-            Some(bounds) => settle_bounds(chunks, batch, number, &bounds),
-            None => Ok(()),
-        };
+        let settle =
+            |chunks: ChunkReader<'_>, batch: &mut kv::Batch, number: &BatchNumber| match self
+                .from
+                .bounds
+            {
+                Some(bounds) => settle_bounds(chunks, batch, number, &bounds),
+                None => Ok(()),
+            };
         found.replace(target, (Some(&news.to), &self.record), settle)?;
         if target.store().policy() == Policy::Inline {
             done.aggregates += unless_dropped(target.aggregate())?.chunks;

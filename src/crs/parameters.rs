@@ -18,7 +18,7 @@ const SHIFTED_BY_NOTHING: [&str; 9] = [
 ];
 
 /// What PROJ calls a method, and its parameters.
-type Words = (&'static str, &'static [(Parameter, &'static str)]);
+type ProjWords = (&'static str, &'static [(Parameter, &'static str)]);
 
 /// The parameters of a system by its well-known text; an error is the reason why there are none.
 pub(super) fn text(system: &str) -> Result<String, String> {
@@ -70,7 +70,7 @@ fn plane_of(plane: &MapProjection) -> Result<String, String> {
     Ok(format!("{text} +x_0={x} +y_0={y} +to_meter={}", plane.unit))
 }
 
-fn words(plane: &MapProjection) -> Option<Words> {
+fn words(plane: &MapProjection) -> Option<ProjWords> {
     use Parameter::{Latitude, Longitude, Parallel1, Parallel2, Scale};
     let is_zero = |parameter| plane.value(parameter) == 0.0;
     Some(match plane.method.name {

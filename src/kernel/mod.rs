@@ -34,7 +34,7 @@ pub(crate) use mode::{classes, inexact};
 #[cfg(all(feature = "crs", feature = "geotiff"))]
 pub(crate) use placed::resample_placed;
 #[cfg(all(feature = "crs", feature = "geotiff"))]
-pub(crate) use places::{Places, Turn};
+pub(crate) use places::{CellPlaces, GlobeColumns};
 pub use resample::Resampling;
 pub(crate) use resample::{ResampleSource, ResamplingMethod, resample};
 pub(crate) use rule::{Op, Rule, Weighting};

@@ -9,7 +9,7 @@ use ndarray::ArrayD;
 use rayon::prelude::*;
 
 use super::picked::{laid_out, largest};
-use super::places::{PlacedCell, Places};
+use super::places::{CellPlaces, PlacedCell};
 use super::resample::{CUBIC_LEAST, ResampleSource, ResamplingMethod, Valid, Way, finished, flat};
 use super::taps::{Kernel, SNAP};
 use crate::array::{Array, Cell, Validity, with_dtype, with_view};
@@ -21,7 +21,7 @@ const SLIVER: f64 = 1e-9;
 /// it `is_round`, its first column follows its last. Cells without data hold `blank`.
 pub(crate) fn resample_placed(
     source: ResampleSource<'_>,
-    (places, is_round): (&Places, bool),
+    (places, is_round): (&CellPlaces, bool),
     method: ResamplingMethod,
     blank: f64,
 ) -> (Array, Validity) {
@@ -60,7 +60,7 @@ struct Sampling<'a> {
     /// Columns and rows of the source.
     size: [usize; 2],
     is_round: bool,
-    places: &'a Places,
+    places: &'a CellPlaces,
 }
 
 impl Sampling<'_> {

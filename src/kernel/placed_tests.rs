@@ -1,6 +1,6 @@
 use ndarray::{Array3, ArrayD, IxDyn};
 
-use super::super::places::{Places, Turn};
+use super::super::places::{CellPlaces, GlobeColumns};
 use super::super::resample::{ResampleSource, ResamplingMethod, resample};
 use super::super::taps::AxisMap;
 use super::{area, part, resample_placed};
@@ -22,7 +22,7 @@ fn source(bands: usize, rows: usize, cols: usize) -> Array {
     )
 }
 
-fn placed(cells: &Array, places: &Places, how: Resampling, is_round: bool) -> ArrayD<f64> {
+fn placed(cells: &Array, places: &CellPlaces, how: Resampling, is_round: bool) -> ArrayD<f64> {
     let source = ResampleSource {
         cells,
         validity: &Validity::Values { nodata: None },
@@ -38,8 +38,8 @@ fn placed(cells: &Array, places: &Places, how: Resampling, is_round: bool) -> Ar
 }
 
 /// Places on lines: where the first target cell begins, and how long it is.
-fn lines(shape: [i64; 2], start: [f64; 2], ratio: [f64; 2]) -> Places {
-    Places::of(&(0..shape[0]), &(0..shape[1]), None, &|[x, y]| {
+fn lines(shape: [i64; 2], start: [f64; 2], ratio: [f64; 2]) -> CellPlaces {
+    CellPlaces::of(&(0..shape[0]), &(0..shape[1]), None, &|[x, y]| {
         Some([start[0] + x * ratio[0], start[1] + y * ratio[1]])
     })
 }
@@ -99,9 +99,9 @@ fn along_the_rows_of_the_source_every_method_is_that_of_a_read() {
 }
 
 /// A lattice that is turned by an angle, around the middle of a source.
-fn turned(shape: [i64; 2], degrees: f64, ratio: f64, middle: [f64; 2]) -> Places {
+fn turned(shape: [i64; 2], degrees: f64, ratio: f64, middle: [f64; 2]) -> CellPlaces {
     let (sin, cos) = degrees.to_radians().sin_cos();
-    Places::of(&(0..shape[0]), &(0..shape[1]), None, &|[x, y]| {
+    CellPlaces::of(&(0..shape[0]), &(0..shape[1]), None, &|[x, y]| {
         let (x, y) = (x - shape[1] as f64 / 2.0, y - shape[0] as f64 / 2.0);
         Some([
             middle[0] + ratio * (x * cos - y * sin),
@@ -216,14 +216,14 @@ fn bent([x, y]: [f64; 2]) -> [f64; 2] {
 
 #[test]
 fn interpolated_places_are_within_a_ten_thousandth_of_a_cell_whatever_the_box() {
-    let whole = Places::of(&(-70..150), &(-10..200), None, &|at| Some(bent(at)));
+    let whole = CellPlaces::of(&(-70..150), &(-10..200), None, &|at| Some(bent(at)));
     for (number, centre) in whole.centres.iter().enumerate() {
         let at = [(number % 210) as f64 - 9.5, (number / 210) as f64 - 69.5];
         let there = bent(at);
         let off = (centre[0] - there[0]).hypot(centre[1] - there[1]);
         assert!(off < 1e-4, "{at:?} is off by {off}");
     }
-    let part = Places::of(&(5..8), &(60..70), None, &|at| Some(bent(at)));
+    let part = CellPlaces::of(&(5..8), &(60..70), None, &|at| Some(bent(at)));
     for row in 0..3 {
         for col in 0..10 {
             let of_whole = (row + 75) * 210 + col + 70;
@@ -236,7 +236,7 @@ fn interpolated_places_are_within_a_ten_thousandth_of_a_cell_whatever_the_box() 
 #[test]
 fn places_that_jump_are_not_interpolated() {
     let jump = |[x, y]: [f64; 2]| (x + y < 90.0).then_some([x + 0.001 * x * x, y]);
-    let places = Places::of(&(0..64), &(0..128), None, &jump);
+    let places = CellPlaces::of(&(0..64), &(0..128), None, &jump);
     for (number, centre) in places.centres.iter().enumerate() {
         let at = [(number % 128) as f64 + 0.5, (number / 128) as f64 + 0.5];
         match jump(at) {
@@ -255,7 +255,7 @@ fn polar([x, y]: [f64; 2]) -> Option<[f64; 2]> {
 
 #[test]
 fn cells_over_the_seam_and_the_pole_are_made_of_all_that_lies_there() {
-    let turn = Turn {
+    let turn = GlobeColumns {
         columns: 36.0,
         middle: 18.0,
     };
@@ -264,7 +264,7 @@ fn cells_over_the_seam_and_the_pole_are_made_of_all_that_lies_there() {
         Array::from(Array3::from_shape_fn((1, 18, 36), |(_, row, _)| row as f64).into_dyn());
     for end in [16, 17] {
         let shift = f64::from(end - 16) / 2.0;
-        let places = Places::of(
+        let places = CellPlaces::of(
             &(0..i64::from(end)),
             &(0..i64::from(end)),
             Some(turn),

@@ -26,14 +26,14 @@ const PROBES: [[f64; 2]; 5] = [
 
 /// Columns of a source that follow each other round the globe.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Turn {
+pub(crate) struct GlobeColumns {
     /// How many go once round.
     pub(crate) columns: f64,
     /// The column around which places are given, within half a turn.
     pub(crate) middle: f64,
 }
 
-impl Turn {
+impl GlobeColumns {
     /// A column as near to another as turns bring it.
     fn near(self, x: f64, other: f64) -> f64 {
         x - ((x - other) / self.columns).round() * self.columns
@@ -42,14 +42,14 @@ impl Turn {
 
 /// The places of the cells of a box. What has no place is NaN.
 #[derive(Clone, Debug)]
-pub(crate) struct Places {
+pub(crate) struct CellPlaces {
     /// Rows and columns.
     pub(crate) shape: [usize; 2],
     /// The centre of each cell, row by row.
     pub(crate) centres: Vec<[f64; 2]>,
     /// The corners: of one row and one column more.
     corners: Vec<[f64; 2]>,
-    turn: Option<Turn>,
+    turn: Option<GlobeColumns>,
 }
 
 /// A target cell.
@@ -62,16 +62,16 @@ pub(super) struct PlacedCell {
     pub(super) ratio: [f64; 2],
 }
 
-impl Places {
+impl CellPlaces {
     /// The places of the cells of a box: `place` has that of a point, which is (x, y) in target
     /// cells. No place depends on the box.
     pub(crate) fn of(
         rows: &Range<i64>,
         cols: &Range<i64>,
-        turn: Option<Turn>,
+        turn: Option<GlobeColumns>,
         place: &(dyn Fn([f64; 2]) -> Option<[f64; 2]> + Sync),
     ) -> Self {
-        let net = Net {
+        let net = PatchNet {
             rows: rows.clone(),
             cols: cols.clone(),
             turn,
@@ -166,7 +166,7 @@ impl Places {
 }
 
 /// A cell with a pole in it, which has all columns from there on.
-fn cap(turn: Turn, centre: [f64; 2], corners: &[[f64; 2]; 4]) -> Option<PlacedCell> {
+fn cap(turn: GlobeColumns, centre: [f64; 2], corners: &[[f64; 2]; 4]) -> Option<PlacedCell> {
     let next = |at: usize| corners[(at + 1) % 4][0];
     let round: f64 = (0..4)
         .map(|at| turn.near(next(at), corners[at][0]) - corners[at][0])
@@ -227,18 +227,18 @@ fn mixed(weights: &[f64; NODES], of: impl Fn(usize) -> [f64; 2]) -> [f64; 2] {
 
 /// Places that are made patch by patch. Patches lie where the numbers of target cells are multiples
 /// of their size, so that no place depends on the box that is asked for.
-struct Net<'a> {
+struct PatchNet<'a> {
     rows: Range<i64>,
     cols: Range<i64>,
-    turn: Option<Turn>,
+    turn: Option<GlobeColumns>,
     place: &'a (dyn Fn([f64; 2]) -> Option<[f64; 2]> + Sync),
     weights: Vec<[f64; NODES]>,
 }
 
 /// The nodes of a patch that is smooth enough.
-type Nodes = [[[f64; 2]; NODES]; NODES];
+type PatchNodes = [[[f64; 2]; NODES]; NODES];
 
-impl Net<'_> {
+impl PatchNet<'_> {
     /// The centres and the corners of the rows of patches of a number.
     fn band(&self, band: i64) -> (Vec<[f64; 2]>, Vec<[f64; 2]>) {
         let (top, end) = (band * PATCH, (band + 1) * PATCH);
@@ -251,7 +251,7 @@ impl Net<'_> {
         let mut centres = Vec::with_capacity(size(&centre_rows, wide));
         let mut corners = Vec::with_capacity(size(&corner_rows, wide + 1));
         let first = self.cols.start.div_euclid(PATCH);
-        let patches: Vec<Option<Nodes>> = (first..=self.cols.end.div_euclid(PATCH))
+        let patches: Vec<Option<PatchNodes>> = (first..=self.cols.end.div_euclid(PATCH))
             .map(|patch| self.nodes([patch * PATCH, top]))
             .collect();
         for row in corner_rows {
@@ -267,7 +267,7 @@ impl Net<'_> {
     fn line(
         &self,
         (row, is_centre): (i64, bool),
-        (first, patches): (i64, &[Option<Nodes>]),
+        (first, patches): (i64, &[Option<PatchNodes>]),
         line: &mut Vec<[f64; 2]>,
     ) {
         let half = i64::from(is_centre);
@@ -297,7 +297,7 @@ impl Net<'_> {
     }
 
     /// The nodes of the patch that begins at a cell, if the places between follow from them.
-    fn nodes(&self, [left, top]: [i64; 2]) -> Option<Nodes> {
+    fn nodes(&self, [left, top]: [i64; 2]) -> Option<PatchNodes> {
         let at = |[x, y]: [f64; 2]| {
             (self.place)([
                 left as f64 + x * PATCH as f64,

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use job::{JobState, Progress, Sources};
-pub(crate) use standing::{Last, Listed, Stand, stand};
+pub(crate) use standing::{KnownSource, Last, Stand, stand};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::feed::{self, Token};
@@ -70,16 +70,16 @@ struct SourceRecord {
 #[derive(Debug)]
 pub(crate) struct Recorded {
     head: HeadRecord,
-    pub(crate) sources: Vec<Listed>,
+    pub(crate) sources: Vec<KnownSource>,
     pub(crate) jobs: Vec<JobState>,
 }
 
 /// What an import begins with.
 #[derive(Debug)]
-pub(crate) struct Entry<'a> {
+pub(crate) struct ImportStart<'a> {
     pub(crate) asked: u128,
     pub(crate) token: &'a Token,
-    pub(crate) sources: &'a [Listed],
+    pub(crate) sources: &'a [KnownSource],
     pub(crate) jobs: &'a [JobState],
     pub(crate) failed: &'a [String],
     pub(crate) command: Option<&'a str>,
@@ -250,7 +250,7 @@ pub(crate) fn forget(grid: GridId, batch: &mut Batch) {
 }
 
 impl SourceRecord {
-    fn new(listed: &Listed) -> Self {
+    fn new(listed: &KnownSource) -> Self {
         Self {
             name: listed.name,
             print: listed.print,
@@ -258,9 +258,9 @@ impl SourceRecord {
         }
     }
 
-    fn listed(&self, grid: &Grid) -> Result<Listed> {
+    fn listed(&self, grid: &Grid) -> Result<KnownSource> {
         let window = self.window.as_ref();
-        Ok(Listed {
+        Ok(KnownSource {
             name: self.name,
             print: self.print,
             window: window
@@ -284,7 +284,7 @@ impl Begun {
     /// # Errors
     ///
     /// [`Conflict`](ErrorKind::Conflict) if another one was put there meanwhile.
-    pub(crate) fn new(grid: &Grid, found: Option<&[u8]>, entry: &Entry<'_>) -> Result<Self> {
+    pub(crate) fn new(grid: &Grid, found: Option<&[u8]>, entry: &ImportStart<'_>) -> Result<Self> {
         let count = |len: usize, what: &str| {
             u32::try_from(len).map_err(|_| {
                 grid.blame(Error::invalid(format!(

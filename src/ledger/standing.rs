@@ -22,7 +22,7 @@ use crate::grid::{Structure, Window};
 
 /// A source as the ledger knows it.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Listed {
+pub(crate) struct KnownSource {
     /// The digest of its name.
     pub(crate) name: u128,
     /// The digest of what tells that it is not what it was; `None` if nothing does.
@@ -78,7 +78,7 @@ struct Dirty {
 /// The rule. `keeps` says that nothing that is there is changed.
 pub(crate) fn stand(
     structure: &Structure,
-    sources: &[Listed],
+    sources: &[KnownSource],
     last: Option<&Last<'_>>,
     keeps: bool,
 ) -> Stand {
@@ -100,7 +100,7 @@ pub(crate) fn stand(
 /// Two imports, source by source.
 struct Compared<'a> {
     structure: &'a Structure,
-    sources: &'a [Listed],
+    sources: &'a [KnownSource],
     last: &'a Last<'a>,
     keeps: bool,
     /// The number that each source had in the last import, if it is what it was.
@@ -114,7 +114,7 @@ struct Compared<'a> {
 impl<'a> Compared<'a> {
     fn new(
         structure: &'a Structure,
-        sources: &'a [Listed],
+        sources: &'a [KnownSource],
         last: &'a Last<'a>,
         keeps: bool,
     ) -> Self {
@@ -354,7 +354,7 @@ impl<'a> Compared<'a> {
 }
 
 /// The number of each name that is there once.
-fn places(sources: &[Listed]) -> HashMap<u128, Option<usize>> {
+fn places(sources: &[KnownSource]) -> HashMap<u128, Option<usize>> {
     let mut places = HashMap::new();
     for (number, source) in sources.iter().enumerate() {
         places

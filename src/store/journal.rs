@@ -45,12 +45,12 @@ impl JournalState {
 /// returned.
 #[must_use]
 #[derive(Debug)]
-pub(crate) struct Number {
+pub(crate) struct BatchNumber {
     number: u64,
     journal: Arc<Journal>,
 }
 
-impl Number {
+impl BatchNumber {
     /// Unique in the store for ever, and above all that were taken before.
     pub(crate) fn get(&self) -> u64 {
         self.number
@@ -70,7 +70,7 @@ impl Number {
     }
 }
 
-impl Drop for Number {
+impl Drop for BatchNumber {
     fn drop(&mut self) {
         lock(&self.journal.state).under_way.remove(&self.number);
         self.journal.ended.notify_all();
@@ -95,12 +95,12 @@ impl Journal {
     }
 
     /// Begins a batch.
-    pub(super) fn reserve(self: &Arc<Self>) -> Number {
+    pub(super) fn reserve(self: &Arc<Self>) -> BatchNumber {
         let mut state = lock(&self.state);
         state.last += 1;
         let number = state.last;
         state.under_way.insert(number, false);
-        Number {
+        BatchNumber {
             number,
             journal: Arc::clone(self),
         }

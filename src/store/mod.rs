@@ -47,7 +47,7 @@ pub(crate) use chunks::{
 };
 pub use encodings::EncodingInfo;
 pub use grid::Grid;
-pub(crate) use journal::{Journal, Number};
+pub(crate) use journal::{BatchNumber, Journal};
 use layers::Registered;
 pub(crate) use layers::{Gaps, LayerSpec, base_fill, base_gaps};
 pub use listing::ChunkInfo;
@@ -343,7 +343,7 @@ impl Store {
 
     /// Begins a batch: a number that no other batch of this store ever had or will have, above all
     /// before.
-    pub(crate) fn reserve_sequence(&self) -> Number {
+    pub(crate) fn reserve_sequence(&self) -> BatchNumber {
         self.shared.journal.reserve()
     }
 

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::catalog::{self, RecordKind, encode_record};
-use super::{Number, Store};
+use super::{BatchNumber, Store};
 use crate::error::Result;
 use crate::key::meta;
 use crate::kv::{Batch, Snapshot, Space, Write};
@@ -41,7 +41,7 @@ impl Settled {
 
 impl Store {
     /// Leaves behind with a batch up to which number all are settled once it is committed.
-    pub(crate) fn stamp(batch: &mut Batch, number: &Number) {
+    pub(crate) fn stamp(batch: &mut Batch, number: &BatchNumber) {
         let below = number.on_place();
         batch.write_when_accepted(move || {
             // A record that cannot be made leaves the one before, which says less.

@@ -12,7 +12,7 @@ use crate::grid::{CellIndex, Location, Piece, Shape, Window};
 use crate::key::GridId;
 use crate::kv::{self, Durability, Snapshot, Space};
 use crate::ledger::Progress;
-use crate::store::{Grid, Number, Policy, Store, Workers, try_lock, unless_dropped};
+use crate::store::{BatchNumber, Grid, Policy, Store, Workers, try_lock, unless_dropped};
 
 /// What a put does where data is already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -487,7 +487,7 @@ impl<'a> Batch<'a> {
         &self,
         snapshot: &dyn Snapshot,
         (batch, commit): (&mut kv::Batch, &mut Commit),
-        (number, inline): (&Number, bool),
+        (number, inline): (&BatchNumber, bool),
     ) -> Result<()> {
         for grid in self.grids() {
             grid.expect_schema(snapshot, batch)?;

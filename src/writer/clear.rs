@@ -8,7 +8,7 @@ use crate::feed::{self, Changed};
 use crate::grid::{CellIndex, Location, Piece, Shape, Structure, Window};
 use crate::key::{ChunkKey, LayerId, MarkKey, meta};
 use crate::kv::{Batch, Snapshot, Space, for_each_page};
-use crate::store::{Base, ChunkReader, Grid, Number, State, touch_base_levels, write_state};
+use crate::store::{Base, BatchNumber, ChunkReader, Grid, State, touch_base_levels, write_state};
 
 /// How many marks are read at once.
 const PAGE: usize = 4096;
@@ -115,7 +115,7 @@ pub(super) fn expect_alone(chunks: ChunkReader<'_>, batch: &mut Batch, new: &Sta
 pub(crate) fn settle_bounds(
     chunks: ChunkReader<'_>,
     batch: &mut Batch,
-    number: &Number,
+    number: &BatchNumber,
     bounds: &Window,
 ) -> Result<()> {
     let (id, structure) = (chunks.grid.id(), chunks.grid.structure());

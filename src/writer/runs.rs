@@ -12,7 +12,7 @@ use crate::feed::{self, Changed};
 use crate::grid::{Levels, Structure};
 use crate::key::Ticks;
 use crate::kv::{self, Overlay, Snapshot, Space};
-use crate::store::{Grid, Number};
+use crate::store::{BatchNumber, Grid};
 
 /// Bytes of a batch of several runs beyond which aggregates are left to later commits.
 const INLINE_BYTES_MAX: usize = 1 << 28;
@@ -51,7 +51,7 @@ pub(super) fn write(
     grid: &Grid,
     snapshot: &dyn Snapshot,
     puts: &[&Put<'_>],
-    (number, inline): (&Number, bool),
+    (number, inline): (&BatchNumber, bool),
 ) -> Result<(kv::Batch, Commit)> {
     let runs = runs(grid.structure(), puts);
     let (mut batch, done) = match runs.as_slice() {
@@ -88,7 +88,7 @@ fn alone(
     grid: &Grid,
     snapshot: &dyn Snapshot,
     run: &[&Put<'_>],
-    (number, inline): (&Number, bool),
+    (number, inline): (&BatchNumber, bool),
 ) -> Result<(kv::Batch, Added)> {
     let mut batch = kv::Batch::at(snapshot);
     let mut done = PutWriter::new(grid, snapshot, run.to_vec())?.write(&mut batch, inline)?;
@@ -105,7 +105,7 @@ fn together(
     grid: &Grid,
     snapshot: &dyn Snapshot,
     runs: &[Vec<&Put<'_>>],
-    (number, inline): (&Number, bool),
+    (number, inline): (&BatchNumber, bool),
 ) -> Result<(kv::Batch, Added)> {
     let mut overlay = Overlay::new(snapshot);
     let (mut all, mut marks): (Added, BTreeMap<Edge, Option<Ticks>>) =

@@ -2,7 +2,7 @@
 
 use gridstone::ErrorKind;
 use gridstone::adapter::gdal::GdalRaster;
-use gridstone::adapter::geotiff::Window;
+use gridstone::adapter::geotiff::ImageWindow;
 use gridstone::adapter::raster::RasterFile;
 
 use super::work::{Work, assert_same, bands, heights};
@@ -152,7 +152,7 @@ fn names_units_scales_and_nodata_of_bands_are_kept() {
     let wrong =
         cells.filter(|(at, (cell, valid))| (*cell != (at / plane + 1) as f64) != (**valid == 1));
     assert_eq!(wrong.count(), 0, "each band has a nodata value of its own");
-    let beyond = Window {
+    let beyond = ImageWindow {
         bands: 3..4,
         ..window
     };

@@ -10,12 +10,12 @@ use ndarray::{ArrayD, IxDyn};
 use super::dataset::{self, made};
 use super::ffi;
 use super::header::{BandAt, Described, Skew, described};
-use super::reach::{self, Way};
+use super::reach::{self, Transformer};
 use crate::adapter::cells::gdal_name;
 use crate::adapter::file;
 use crate::adapter::geotiff::nodata::{format, own_nodata};
-use crate::adapter::geotiff::{Affine, Header, Plan, PlanImage, Window};
-use crate::adapter::raster::{Mapped, RasterFile, Reach, Turn};
+use crate::adapter::geotiff::{Affine, Header, ImageWindow, ImageWindows, PlanImage};
+use crate::adapter::raster::{AffineMap, Mapped, RasterFile, Reach};
 use crate::adapter::source::Fingerprint;
 use crate::array::{Array, Cells, DType};
 use crate::codec::Digest;
@@ -151,8 +151,10 @@ impl GdalRaster {
         let Header { width, height, .. } = self.header;
         let turn = match (self.skew, self.header.affine) {
             (Some(Skew::Points), _) => return self.suggested(to),
-            (Some(Skew::Turned(turn)), _) => Turn(turn),
-            (None, affine) => Turn(affine.map_or([0.0, 1.0, 0.0, 0.0, 0.0, 1.0], Affine::to_gdal)),
+            (Some(Skew::Turned(turn)), _) => AffineMap(turn),
+            (None, affine) => {
+                AffineMap(affine.map_or([0.0, 1.0, 0.0, 0.0, 0.0, 1.0], Affine::to_gdal))
+            }
         };
         let systems = match (&self.header.crs, to) {
             (Some(from), Some(to)) => Some((reach::system(from)?, reach::system(to)?)),
@@ -162,10 +164,10 @@ impl GdalRaster {
             Some((from, to)) => (Some((from, to)), Some((to, from))),
             None => (None, None),
         };
-        let way = Way::between(there)?;
+        let way = Transformer::between(there)?;
         let back = back
             .filter(|_| is_circle)
-            .map(|back| Way::between(Some(back)));
+            .map(|back| Transformer::between(Some(back)));
         let back = back.transpose()?;
         let there = |points: &[[f64; 2]]| way.of(points);
         let back = back.map(|back| move |points: &[[f64; 2]]| back.of(points));
@@ -323,7 +325,7 @@ impl GdalRaster {
     }
 
     /// Which cells of a band hold data by alpha and by a mask; `None` if it has neither.
-    fn valid(&self, number: usize, window: &Window) -> Result<Option<Vec<u8>>> {
+    fn valid(&self, number: usize, window: &ImageWindow) -> Result<Option<Vec<u8>>> {
         let BandAt {
             dataset: of,
             alpha,
@@ -360,7 +362,7 @@ impl RasterFile for GdalRaster {
         &self.header
     }
 
-    fn plan(&self, rows_wanted: usize, bytes_max: usize) -> Plan {
+    fn plan(&self, rows_wanted: usize, bytes_max: usize) -> ImageWindows {
         let [high, wide] = self.header.block;
         let wide = wide.clamp(1, self.header.width.clamp(1, BLOCK_CELLS_MAX));
         let high = high.clamp(1, BLOCK_CELLS_MAX / wide);
@@ -374,7 +376,7 @@ impl RasterFile for GdalRaster {
         image.plan(rows_wanted, bytes_max)
     }
 
-    fn read_valid(&mut self, window: &Window) -> Result<(Array, Option<ArrayD<u8>>)> {
+    fn read_valid(&mut self, window: &ImageWindow) -> Result<(Array, Option<ArrayD<u8>>)> {
         self.header.check(window)?;
         self.reopen()?;
         let within = |cause: Error| {
@@ -523,7 +525,7 @@ fn marked(nodata: Option<&Cells>, from: DType, to: DType, at: &BandAt) -> (Vec<S
 /// The cells of a window of a band.
 fn cells<T: Copy + gdal::raster::GdalType>(
     band: &RasterBand,
-    window: &Window,
+    window: &ImageWindow,
     is_warped: bool,
 ) -> Result<Vec<T>> {
     let at = |cell: usize| isize::try_from(cell).unwrap_or(isize::MAX);
@@ -534,7 +536,7 @@ fn cells<T: Copy + gdal::raster::GdalType>(
 }
 
 /// The same in the type of the file.
-fn typed(band: &RasterBand, dtype: DType, window: &Window, is_warped: bool) -> Result<Cells> {
+fn typed(band: &RasterBand, dtype: DType, window: &ImageWindow, is_warped: bool) -> Result<Cells> {
     Ok(match dtype {
         DType::U8 => cells::<u8>(band, window, is_warped)?.into(),
         DType::I8 if is_by_word(band) => {

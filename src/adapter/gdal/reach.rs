@@ -15,9 +15,9 @@ pub(super) fn system(text: &str) -> Result<SpatialRef> {
 
 /// From the coordinates of one system to those of another; in place of what has none there stands
 /// what is not finite.
-pub(super) struct Way(Option<CoordTransform>);
+pub(super) struct Transformer(Option<CoordTransform>);
 
-impl Way {
+impl Transformer {
     /// From one system to another; none is that of the other.
     pub(super) fn between(systems: Option<(&SpatialRef, &SpatialRef)>) -> Result<Self> {
         let Some((from, to)) = systems else {

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::block;
 use super::directory::TiffBytes;
 use super::layout::{Compression, ImageLayout};
-use super::reader::Window;
+use super::reader::ImageWindow;
 use super::tall::Tall;
 use crate::array::Cells;
 use crate::error::Result;
@@ -38,7 +38,7 @@ impl TileImage {
     pub(super) fn read<R: Read + Seek>(
         &mut self,
         source: &mut TiffBytes<R>,
-        window: &Window,
+        window: &ImageWindow,
         fill: Option<&Cells>,
     ) -> Result<Cells> {
         let len = window.shape().iter().product();
@@ -99,7 +99,7 @@ impl TileImage {
 fn decode(
     layout: &ImageLayout,
     batch: &mut Vec<Raw>,
-    window: &Window,
+    window: &ImageWindow,
     out: &mut Cells,
 ) -> Result<()> {
     let mut coding = layout.coding.clone();
@@ -147,7 +147,7 @@ fn block_range(cells: &Range<usize>, block: usize) -> Range<usize> {
 }
 
 /// Copies the part of a decoded block, (y, x, sample), that lies in the window, (sample, y, x).
-fn place(cells: &[u8], raw: &Raw, layout: &ImageLayout, window: &Window, out: &mut [u8]) {
+fn place(cells: &[u8], raw: &Raw, layout: &ImageLayout, window: &ImageWindow, out: &mut [u8]) {
     let (coding, size) = (&layout.coding, layout.dtype.size());
     let overlap = |wanted: &Range<usize>, at: usize, len: usize| {
         wanted.start.max(at)..wanted.end.min(at + len)

@@ -51,10 +51,10 @@ pub use super::file::LazyFile;
 pub use fuzz::fuzz_geotiff;
 pub use georef::Affine;
 pub use layout::Compression;
-pub use plan::Plan;
+pub use plan::ImageWindows;
 #[cfg(feature = "gdal")]
 pub(in crate::adapter) use plan::PlanImage;
-pub use reader::{Band, GeoTiff, Header, Window};
+pub use reader::{Band, GeoTiff, Header, ImageWindow};
 #[cfg(feature = "gdal")]
 pub(in crate::adapter) use reader::{CLASSES, MASK_AND_VALUE, PALETTE, several_units};
 pub use writer::{Profile, Sheet, Writer, write, write_to};

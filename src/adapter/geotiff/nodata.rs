@@ -3,7 +3,7 @@
 
 use ndarray::{ArrayD, IxDyn};
 
-use super::reader::{Band, Header, Window};
+use super::reader::{Band, Header, ImageWindow};
 use crate::array::{Cells, DType, block};
 
 /// The nodata value as one cell.
@@ -130,7 +130,7 @@ pub(super) fn spellings(cell: &Cells) -> Vec<Cells> {
 /// Takes off the nodata values of bands that have values of their own.
 pub(in crate::adapter) fn own_nodata(
     header: &Header,
-    window: &Window,
+    window: &ImageWindow,
     cells: &Cells,
     valid: &mut Option<ArrayD<u8>>,
 ) {

@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use super::reader::{WINDOW_BYTES_MAX, Window};
+use super::reader::{ImageWindow, WINDOW_BYTES_MAX};
 
 /// The windows of one pass over an image, in the order of the file's blocks.
 #[derive(Clone, Debug)]
-pub struct Plan {
-    whole: Window,
+pub struct ImageWindows {
+    whole: ImageWindow,
     /// Bands, rows and columns of a window.
     step: [usize; 3],
     /// Windows along bands, rows and columns.
@@ -15,10 +15,10 @@ pub struct Plan {
     next: usize,
 }
 
-impl Iterator for Plan {
-    type Item = Window;
+impl Iterator for ImageWindows {
+    type Item = ImageWindow;
 
-    fn next(&mut self) -> Option<Window> {
+    fn next(&mut self) -> Option<ImageWindow> {
         let [bands, rows, cols] = self.counts;
         if self.next >= bands * rows * cols {
             return None;
@@ -33,7 +33,7 @@ impl Iterator for Plan {
             let start = at[axis] * self.step[axis];
             start..(start + self.step[axis]).min(all.end)
         };
-        Some(Window {
+        Some(ImageWindow {
             bands: part(0, &self.whole.bands),
             rows: part(1, &self.whole.rows),
             cols: part(2, &self.whole.cols),
@@ -46,13 +46,13 @@ impl Iterator for Plan {
     }
 }
 
-impl ExactSizeIterator for Plan {}
+impl ExactSizeIterator for ImageWindows {}
 
 /// An image that is read in windows.
 #[derive(Clone, Debug)]
 pub(in crate::adapter) struct PlanImage {
     /// All cells that are wanted.
-    pub(in crate::adapter) whole: Window,
+    pub(in crate::adapter) whole: ImageWindow,
     /// Bands that blocks have, those that are not wanted included.
     pub(in crate::adapter) samples: usize,
     /// Whether bands have blocks of their own.
@@ -65,7 +65,7 @@ pub(in crate::adapter) struct PlanImage {
 
 impl PlanImage {
     /// See [`GeoTiff::plan`](super::GeoTiff::plan).
-    pub(in crate::adapter) fn plan(self, rows_wanted: usize, bytes_max: usize) -> Plan {
+    pub(in crate::adapter) fn plan(self, rows_wanted: usize, bytes_max: usize) -> ImageWindows {
         let bytes_max = bytes_max.clamp(1, WINDOW_BYTES_MAX);
         let (whole, [high, wide]) = (self.whole, self.block);
         let units = |cells: usize, block: usize| cells.div_ceil(block);
@@ -87,7 +87,7 @@ impl PlanImage {
             units(whole.rows.len(), step[1]),
             units(whole.cols.len(), step[2]),
         ];
-        Plan {
+        ImageWindows {
             whole,
             step,
             counts,

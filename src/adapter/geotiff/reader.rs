@@ -13,7 +13,7 @@ use super::georef::{Affine, GeoKeys, affine};
 use super::layout::{Compression, ImageLayout};
 use super::nodata::{self, own_nodata};
 use super::pages::{Overview, Pages};
-use super::plan::{Plan, PlanImage};
+use super::plan::{ImageWindows, PlanImage};
 use super::sidecar;
 use crate::adapter::file::LazyFile;
 use crate::adapter::source::Fingerprint;
@@ -150,8 +150,8 @@ impl Header {
     }
 
     /// All bands, rows and columns.
-    pub(in crate::adapter) fn window(&self) -> Window {
-        Window {
+    pub(in crate::adapter) fn window(&self) -> ImageWindow {
+        ImageWindow {
             bands: 0..self.bands.len(),
             rows: 0..self.height,
             cols: 0..self.width,
@@ -159,7 +159,7 @@ impl Header {
     }
 
     /// Refuses a window that is empty, leaves the image or is too large for one read.
-    pub(in crate::adapter) fn check(&self, window: &Window) -> Result<()> {
+    pub(in crate::adapter) fn check(&self, window: &ImageWindow) -> Result<()> {
         let whole = self.window();
         let inside =
             |part: &Range<usize>, all: &Range<usize>| part.start < part.end && part.end <= all.end;
@@ -202,7 +202,7 @@ pub(in crate::adapter) fn several_units(bands: &[Band]) -> Option<String> {
 
 /// A box of cells in some bands; half-open.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Window {
+pub struct ImageWindow {
     /// Bands, from 0.
     pub bands: Range<usize>,
     /// Rows, from the top.
@@ -211,7 +211,7 @@ pub struct Window {
     pub cols: Range<usize>,
 }
 
-impl Window {
+impl ImageWindow {
     /// The shape of the array that is read: bands, rows, columns.
     pub fn shape(&self) -> [usize; 3] {
         [self.bands.len(), self.rows.len(), self.cols.len()]
@@ -434,7 +434,7 @@ impl<R: Read + Seek> GeoTiff<R> {
     }
 
     /// All cells of all bands.
-    pub fn window(&self) -> Window {
+    pub fn window(&self) -> ImageWindow {
         self.header.window()
     }
 
@@ -446,7 +446,7 @@ impl<R: Read + Seek> GeoTiff<R> {
     /// blocks of their own). The smallest is one block, which is at most 128 MiB. So a pass holds
     /// `max(bytes_max, one block)` for the window, and for the decoding 32 MiB and one block,
     /// decoded and as stored (which is less, and is not read beyond twice the decoded size).
-    pub fn plan(&self, rows_wanted: usize, bytes_max: usize) -> Plan {
+    pub fn plan(&self, rows_wanted: usize, bytes_max: usize) -> ImageWindows {
         let layout = &self.image.layout;
         let block = [layout.coding.rows, layout.coding.cols];
         let image = PlanImage {
@@ -464,14 +464,14 @@ impl<R: Read + Seek> GeoTiff<R> {
     /// Blocks that the file leaves out read as nodata, or 0 if there is no nodata value. An
     /// [`Invalid`](crate::ErrorKind::Invalid) error if the window is empty, leaves the image or
     /// comes to more than 1 GiB, or if the file is damaged.
-    pub fn read(&mut self, window: &Window) -> Result<Array> {
+    pub fn read(&mut self, window: &ImageWindow) -> Result<Array> {
         self.read_valid(window).map(|(array, _)| array)
     }
 
     /// The same with what the file itself says of them beside their values: 1 where a cell holds
     /// data, 0 where it does not, by a mask, by alpha, or by the nodata value of its band where
     /// bands have values of their own. `None` if it says nothing.
-    pub fn read_valid(&mut self, window: &Window) -> Result<(Array, Option<ArrayD<u8>>)> {
+    pub fn read_valid(&mut self, window: &ImageWindow) -> Result<(Array, Option<ArrayD<u8>>)> {
         self.header.check(window)?;
         let (cells, alpha) = self.samples(window)?;
         let one = IxDyn(&[1, window.rows.len(), window.cols.len()]);
@@ -495,12 +495,12 @@ impl<R: Read + Seek> GeoTiff<R> {
     }
 
     /// The cells of a window, and alpha if there is any.
-    fn samples(&mut self, window: &Window) -> Result<(Cells, Option<Cells>)> {
+    fn samples(&mut self, window: &ImageWindow) -> Result<(Cells, Option<Cells>)> {
         let fill = self.header.nodata.as_ref();
         let Some(alpha) = self.alpha else {
             return Ok((self.image.read(&mut self.source, window, fill)?, None));
         };
-        let one = Window {
+        let one = ImageWindow {
             bands: alpha..alpha + 1,
             ..window.clone()
         };
@@ -509,7 +509,7 @@ impl<R: Read + Seek> GeoTiff<R> {
             return Ok((cells, Some(self.image.read(&mut self.source, &one, None)?)));
         }
         // One pass gives the bands and alpha.
-        let all = Window {
+        let all = ImageWindow {
             bands: 0..self.image.layout.bands,
             ..window.clone()
         };
@@ -530,8 +530,8 @@ impl<R: Read + Seek> GeoTiff<R> {
     }
 
     /// Takes off what a mask in the file, or beside it, says is no data.
-    fn mask(&mut self, window: &Window, valid: &mut Option<ArrayD<u8>>) -> Result<()> {
-        let one = Window {
+    fn mask(&mut self, window: &ImageWindow, valid: &mut Option<ArrayD<u8>>) -> Result<()> {
+        let one = ImageWindow {
             bands: 0..1,
             ..window.clone()
         };
@@ -547,7 +547,7 @@ impl<R: Read + Seek> GeoTiff<R> {
                 } else {
                     0..1
                 };
-                let array = file.read(&Window {
+                let array = file.read(&ImageWindow {
                     bands,
                     ..window.clone()
                 })?;

@@ -8,7 +8,7 @@ use super::decode::Decoding;
 use super::field::Roles;
 use super::file::NetCdf;
 use super::header::Variable;
-use super::stored::Stored;
+use super::stored::StoredNumbers;
 use crate::error::Result;
 
 /// How far numbers may be apart that are one, as a part of the larger: a float32 holds seven
@@ -45,7 +45,7 @@ pub(super) fn of(
     {
         let decoding = Decoding::of_coordinate(coordinate)?;
         let end = |is_last: bool| {
-            let at = |of: &super::header::Dimension| {
+            let at = |of: &super::header::FileDimension| {
                 if is_last && plane.contains(&of) {
                     of.len.saturating_sub(1)
                 } else {
@@ -54,7 +54,10 @@ pub(super) fn of(
             };
             let start: Vec<u64> = coordinate.dimensions.iter().map(at).collect();
             let cell = file.read(&coordinate.name, &start, &vec![1; start.len()])?;
-            let cell = Stored::of(&decoding, cell)?.texts().into_iter().next();
+            let cell = StoredNumbers::of(&decoding, cell)?
+                .texts()
+                .into_iter()
+                .next();
             Ok::<_, crate::Error>(cell.unwrap_or_else(|| f64::NAN.to_string()))
         };
         corners.insert(

@@ -13,7 +13,7 @@ use crate::array::{Cell, Cells, DType, with_cells};
 /// A named length.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Dimension {
+pub struct FileDimension {
     /// The name.
     pub name: String,
     /// How many cells there are along it.
@@ -24,13 +24,13 @@ pub struct Dimension {
 
 /// One dimension is one of a name and a length. That a variable can grow along it says nothing of
 /// another one along it: HDF5 tells it of each.
-impl PartialEq for Dimension {
+impl PartialEq for FileDimension {
     fn eq(&self, other: &Self) -> bool {
         (&self.name, self.len) == (&other.name, other.len)
     }
 }
 
-impl Eq for Dimension {}
+impl Eq for FileDimension {}
 
 /// What an attribute holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,7 +94,7 @@ pub struct Variable {
     /// The name, behind the names of the groups that it is in: `PRODUCT/no2`.
     pub name: String,
     /// Its dimensions, in the order of its axes.
-    pub dimensions: Vec<Dimension>,
+    pub dimensions: Vec<FileDimension>,
     /// The type of its cells; `None` if they are no numbers.
     pub dtype: Option<DType>,
     attributes: Vec<Attribute>,
@@ -144,7 +144,7 @@ impl Variable {
     }
 
     fn of(group: &str, variable: &NcVariable) -> Self {
-        let dimension = |d: &NcDimension| Dimension {
+        let dimension = |d: &NcDimension| FileDimension {
             name: d.name.clone(),
             len: d.size,
             unlimited: d.is_unlimited,

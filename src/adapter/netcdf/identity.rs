@@ -9,7 +9,7 @@ use super::file::NetCdf;
 use super::header::{Value, Variable};
 use super::labels::{self, Labels};
 use super::space::Degrees;
-use super::stored::Stored;
+use super::stored::StoredNumbers;
 use super::timing::{self, Timing};
 use crate::adapter::cf;
 use crate::adapter::unit::Conversion;
@@ -458,7 +458,7 @@ fn single(file: &NetCdf, coordinate: &Variable) -> Result<Option<Result<String, 
         }));
     }
     if coordinate.dtype.is_some() {
-        let stored = Stored::read(file, coordinate)?;
+        let stored = StoredNumbers::read(file, coordinate)?;
         if let Some((_, text)) = stored.first_missing() {
             return Ok(Some(Err(format!(
                 "its coordinate `{}` is {text}, which stands for a missing value: it is not kept",

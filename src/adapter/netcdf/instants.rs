@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::TOLERANCE;
 use super::file::NetCdf;
 use super::header::Variable;
-use super::stored::{Stored, are_cells, bounds_of, single, without};
+use super::stored::{StoredNumbers, are_cells, bounds_of, single, without};
 use super::time::FileTimes;
 use super::timing::Timing;
 use crate::array::{Cells, DType};
@@ -55,7 +55,7 @@ impl FileTimes {
 
 fn of_numbers(file: &NetCdf, variable: &Variable) -> Result<FileTimes> {
     let clock = TimeDecoder::of(file, variable, variable)?;
-    let stored = Stored::read(file, variable)?;
+    let stored = StoredNumbers::read(file, variable)?;
     let times = clock.instants(variable, &stored)?;
     let climatology = variable.text("climatology");
     let bounds = match bounds_of(file.header(), variable) {
@@ -84,11 +84,11 @@ fn of_numbers(file: &NetCdf, variable: &Variable) -> Result<FileTimes> {
 fn cells(
     file: &NetCdf,
     variable: &Variable,
-    stored: &Stored,
+    stored: &StoredNumbers,
     times: &[Timestamp],
     bounds: &Variable,
 ) -> Result<Option<Vec<[Timestamp; 2]>>> {
-    let numbers = Stored::bounds(file, bounds, variable, stored)?;
+    let numbers = StoredNumbers::bounds(file, bounds, variable, stored)?;
     if numbers.cells.len() == 2 * times.len() && !are_cells(&numbers.values()) {
         return Ok(None);
     }
@@ -179,7 +179,7 @@ fn later(start: &FileTimes, file: &NetCdf, lead: &Variable) -> Result<FileTimes>
     );
     Ok(FileTimes {
         unit: start.unit,
-        times: clock.instants(lead, &Stored::read(file, lead)?)?,
+        times: clock.instants(lead, &StoredNumbers::read(file, lead)?)?,
         bounds: None,
         note: start.note.clone().or(Some(note)),
     })
@@ -297,7 +297,7 @@ impl TimeDecoder {
     }
 
     /// The instants of a variable's numbers.
-    fn instants(&self, variable: &Variable, stored: &Stored) -> Result<Vec<Timestamp>> {
+    fn instants(&self, variable: &Variable, stored: &StoredNumbers) -> Result<Vec<Timestamp>> {
         let (cells, count) = (&stored.cells, stored.cells.len());
         let dtype = cells.dtype();
         if count > STEPS_MAX {
@@ -416,7 +416,7 @@ fn months_of(unit: &str) -> Option<u8> {
 /// The command that counts the times of a file anew, which it counts in units of `months` from the
 /// epoch of `days` on.
 fn anew(file: &NetCdf, variable: &Variable, days: TimeUnit, months: u8) -> Result<String> {
-    let numbers = Stored::read(file, variable)?.values();
+    let numbers = StoredNumbers::read(file, variable)?.values();
     let (year, month, day) = days.epoch().date();
     let first = numbers.first().copied().unwrap_or(0.0) * f64::from(months);
     let step = numbers

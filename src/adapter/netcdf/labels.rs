@@ -6,7 +6,7 @@ use super::field::{Field, coordinate};
 use super::file::NetCdf;
 use super::header::{Header, Value, Variable};
 use super::identity::TEXT_MAX;
-use super::stored::Stored;
+use super::stored::StoredNumbers;
 use super::timing;
 use crate::adapter::cf;
 use crate::error::{Error, Result};
@@ -91,7 +91,7 @@ fn tells_apart(file: &NetCdf, numbers: &Variable) -> bool {
 
 /// Numbers as labels, none of which may be missing.
 fn of_numbers(file: &NetCdf, numbers: &Variable) -> Result<Vec<String>> {
-    let stored = Stored::read(file, numbers)?;
+    let stored = StoredNumbers::read(file, numbers)?;
     let Some((cell, text)) = stored.first_missing() else {
         return Ok(stored.texts());
     };

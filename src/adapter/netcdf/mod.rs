@@ -117,7 +117,7 @@ pub use field::{Choice, Field};
 pub use file::{NetCdf, is_netcdf};
 #[cfg(any(test, feature = "testing"))]
 pub use fuzz::fuzz_netcdf;
-pub use header::{Dimension, Header, Value, Variable};
+pub use header::{FileDimension, Header, Value, Variable};
 pub use moments::{cell_of, dimension_of};
 pub use schema::{Like, schema_like};
 pub use source::VariableSource;

@@ -9,7 +9,7 @@ use super::space::EvenCells;
 use super::time::twice_on_steps;
 use crate::adapter::axes::RasterAxes;
 use crate::adapter::cells::widens;
-use crate::adapter::round::{self, Columns};
+use crate::adapter::round::{self, ColumnRuns};
 use crate::adapter::unit::Conversion;
 use crate::calendar::Timestamp;
 use crate::crs;
@@ -27,7 +27,7 @@ pub(super) struct VariablePlace {
     /// Where the labels lie.
     pub(super) bands: Vec<LabelRun>,
     /// Where the columns lie, in the grid's direction.
-    pub(super) columns: Vec<Columns>,
+    pub(super) columns: Vec<ColumnRuns>,
     /// How values become those of the grid's unit.
     pub(super) conversion: Conversion,
     /// A time that several steps have, where they are events.

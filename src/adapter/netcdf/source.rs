@@ -8,7 +8,7 @@ use ndarray::{ArrayD, Axis};
 use super::field::Field;
 use super::place::{FileRun, FileSteps, VariablePlace};
 use crate::adapter::axes::RasterAxes;
-use crate::adapter::round::{self, Columns};
+use crate::adapter::round::{self, ColumnRuns};
 use crate::adapter::source::{BLOCK_BYTES, Block, Fingerprint, Footprint, Source, SourceCells};
 use crate::adapter::values::TargetCells;
 use crate::array::{Array, in_c_order, with_view};
@@ -32,7 +32,7 @@ struct VariableBox {
     steps: Range<u64>,
     cell: i64,
     rows: Range<u64>,
-    columns: Columns,
+    columns: ColumnRuns,
     /// Which labels, by their number among those of the place.
     bands: usize,
 }
@@ -114,7 +114,7 @@ impl VariableSource {
         let planes = rows_of
             .iter()
             .flat_map(|rows| columns.iter().map(move |columns| (rows, columns)));
-        let boxes: Vec<(Range<u64>, Columns, usize)> = planes
+        let boxes: Vec<(Range<u64>, ColumnRuns, usize)> = planes
             .flat_map(|(rows, columns)| {
                 (0..bands).map(move |bands| (rows.clone(), columns.clone(), bands))
             })
@@ -157,7 +157,7 @@ impl VariableSource {
     /// The cells of the grid that each step has.
     fn windows(&self) -> Vec<Window> {
         let rows = 0..self.field.shape[self.field.roles.y];
-        let whole = |columns: &Columns, bands: usize| {
+        let whole = |columns: &ColumnRuns, bands: usize| {
             self.window_of(&VariableBox {
                 steps: 0..1,
                 cell: 0,

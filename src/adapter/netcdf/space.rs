@@ -3,7 +3,7 @@
 use super::TOLERANCE;
 use super::file::NetCdf;
 use super::header::Variable;
-use super::stored::{Stored, are_cells, bounds_of, decimals, roundest, single, without};
+use super::stored::{StoredNumbers, are_cells, bounds_of, decimals, roundest, single, without};
 use crate::adapter::axes::INDEX;
 use crate::adapter::unit::Conversion;
 use crate::array::DType;
@@ -41,7 +41,7 @@ impl EvenCells {
     pub(super) fn read(file: &NetCdf, variable: &Variable) -> Result<Self> {
         let refused =
             |why: String| Error::invalid(format!("coordinate `{}`: {why}", variable.name));
-        let stored = Stored::read(file, variable)?;
+        let stored = StoredNumbers::read(file, variable)?;
         if let Some((cell, text)) = stored.first_missing() {
             return Err(refused(format!(
                 "its value {text} of cell {cell} is no place; {REMEDY}"
@@ -63,7 +63,7 @@ impl EvenCells {
         }
         let bounds = match bounds_of(file.header(), variable) {
             Some(bounds) => {
-                let numbers = Stored::bounds(file, bounds, variable, &stored)?;
+                let numbers = StoredNumbers::bounds(file, bounds, variable, &stored)?;
                 let mut numbers = Numbers::of(&numbers);
                 let unit = in_unit_of(variable, bounds).map_err(refused)?;
                 numbers.convert(unit);
@@ -320,7 +320,7 @@ struct Numbers {
 
 impl Numbers {
     /// Of a variable.
-    fn of(stored: &Stored) -> Self {
+    fn of(stored: &StoredNumbers) -> Self {
         let values = stored.values();
         let is_single = |value: &f64| f64::from(single(*value)).total_cmp(value).is_eq();
         let single = stored.packing.is_none()

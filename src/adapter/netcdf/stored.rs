@@ -11,7 +11,7 @@ use crate::error::Result;
 
 /// Numbers as a file has them, and how they are read.
 #[derive(Clone, Debug)]
-pub(super) struct Stored {
+pub(super) struct StoredNumbers {
     /// The numbers, of an unsigned type where `_Unsigned` says so.
     pub(super) cells: Cells,
     /// Scale and offset.
@@ -22,7 +22,7 @@ pub(super) struct Stored {
     dtype: DType,
 }
 
-impl Stored {
+impl StoredNumbers {
     /// All numbers of a variable.
     pub(super) fn read(file: &NetCdf, variable: &Variable) -> Result<Self> {
         Self::of(&Decoding::of_coordinate(variable)?, file.whole(variable)?)
@@ -189,7 +189,7 @@ pub(super) fn outside(file: &NetCdf, variable: &Variable) -> Result<Option<Strin
         // What numbers are does not hang on it.
         Err(cause) => return Ok(Some(cause.sentence())),
     };
-    let stored = Stored::of(&decoding, file.whole(variable)?)?;
+    let stored = StoredNumbers::of(&decoding, file.whole(variable)?)?;
     let mut is_beyond = vec![false; stored.cells.len()];
     for (end, greater) in decoding.rule.valid.iter().zip([false, true]) {
         let mut mark = |values: Vec<f64>, end: f64, within: f64| {

@@ -11,11 +11,11 @@ use crate::array::{Array, Cell, Validity, with_view};
 use crate::crs::{self, Transformation};
 use crate::error::{Error, Result};
 use crate::grid::Level;
-use crate::kernel::{Places, ResamplingMethod, Turn};
+use crate::kernel::{CellPlaces, GlobeColumns, ResamplingMethod};
 use crate::store::Grid;
 
 use super::lattice::Lattice;
-use super::reach::{Mapped, Reach, Turn as AffineTurn};
+use super::reach::{AffineMap, Mapped, Reach};
 use super::remedy;
 use super::resampled::LaidCells;
 
@@ -37,14 +37,14 @@ pub(super) struct Elsewhere {
     /// Whether the grid has longitudes and latitudes.
     is_circle: bool,
     /// How the raster goes round the globe, if its columns are longitudes.
-    turn: Option<Turn>,
+    turn: Option<GlobeColumns>,
     is_round: bool,
 }
 
 /// Some cells of the grid, and the part of the raster that they are made of.
 pub(super) struct PlacedPart {
     /// On the part.
-    pub(super) places: Places,
+    pub(super) places: CellPlaces,
     /// Whether its first column follows its last.
     pub(super) is_round: bool,
     pub(super) rows: Range<usize>,
@@ -74,7 +74,7 @@ impl Elsewhere {
         );
         let size = [header.height, header.width];
         let reach = Reach::of(
-            AffineTurn(affine.to_gdal()),
+            AffineMap(affine.to_gdal()),
             size,
             (ways.0, is_circle.then_some(ways.1)),
             is_circle,
@@ -87,7 +87,7 @@ impl Elsewhere {
             )
         };
         let wide = header.width as f64;
-        let turn = (crs::is_geographic(own) == Some(true)).then(|| Turn {
+        let turn = (crs::is_geographic(own) == Some(true)).then(|| GlobeColumns {
             columns: 360.0 / affine.dx.abs(),
             middle: wide / 2.0,
         });
@@ -111,7 +111,7 @@ impl Elsewhere {
         cols: &Range<i64>,
         method: ResamplingMethod,
     ) -> Option<PlacedPart> {
-        let places = Places::of(rows, cols, self.turn, &|at| self.place(at));
+        let places = CellPlaces::of(rows, cols, self.turn, &|at| self.place(at));
         let [low, high] = places.bounds(&|ratio| method.reach(ratio))?;
         let [height, width] = self.size;
         let rows = within(low[1], high[1], height)?;

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use ndarray::ArrayD;
 
-use crate::adapter::geotiff::{GeoTiff, Header, Plan, Window};
+use crate::adapter::geotiff::{GeoTiff, Header, ImageWindow, ImageWindows};
 use crate::adapter::source::Fingerprint;
 use crate::array::Array;
 use crate::error::Result;
@@ -16,11 +16,11 @@ pub trait RasterFile: Debug + Send {
 
     /// Windows that cover every cell once, in the order that costs least, `rows_wanted` rows high
     /// and of at most `bytes_max` bytes, or of one block. See [`GeoTiff::plan`].
-    fn plan(&self, rows_wanted: usize, bytes_max: usize) -> Plan;
+    fn plan(&self, rows_wanted: usize, bytes_max: usize) -> ImageWindows;
 
     /// The cells of a window as (band, y, x), as stored, and which of them hold data beside what
     /// their values say: 1 or 0. See [`GeoTiff::read_valid`], for errors too.
-    fn read_valid(&mut self, window: &Window) -> Result<(Array, Option<ArrayD<u8>>)>;
+    fn read_valid(&mut self, window: &ImageWindow) -> Result<(Array, Option<ArrayD<u8>>)>;
 
     /// What tells that it is not what it was; `None` if nothing does. An
     /// [`Unavailable`](crate::ErrorKind::Unavailable) error if it cannot be looked at.
@@ -41,11 +41,11 @@ impl RasterFile for GeoTiff {
         self.header()
     }
 
-    fn plan(&self, rows_wanted: usize, bytes_max: usize) -> Plan {
+    fn plan(&self, rows_wanted: usize, bytes_max: usize) -> ImageWindows {
         self.plan(rows_wanted, bytes_max)
     }
 
-    fn read_valid(&mut self, window: &Window) -> Result<(Array, Option<ArrayD<u8>>)> {
+    fn read_valid(&mut self, window: &ImageWindow) -> Result<(Array, Option<ArrayD<u8>>)> {
         self.read_valid(window)
     }
 
@@ -63,11 +63,11 @@ impl RasterFile for Box<dyn RasterFile> {
         (**self).header()
     }
 
-    fn plan(&self, rows_wanted: usize, bytes_max: usize) -> Plan {
+    fn plan(&self, rows_wanted: usize, bytes_max: usize) -> ImageWindows {
         (**self).plan(rows_wanted, bytes_max)
     }
 
-    fn read_valid(&mut self, window: &Window) -> Result<(Array, Option<ArrayD<u8>>)> {
+    fn read_valid(&mut self, window: &ImageWindow) -> Result<(Array, Option<ArrayD<u8>>)> {
         (**self).read_valid(window)
     }
 

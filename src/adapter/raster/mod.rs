@@ -90,7 +90,7 @@ pub use output::preferred;
 pub use crate::adapter::axes::{RasterAxes, TOLERANCE};
 pub use place::fits;
 #[cfg(feature = "gdal")]
-pub(super) use reach::{Mapped, Reach, Turn};
+pub(super) use reach::{AffineMap, Mapped, Reach};
 pub use resampled::ResampledSource;
 pub use schema::{Like, schema_like};
 pub use source::RasterSource;

@@ -2,7 +2,7 @@
 
 use crate::adapter::axes::{RasterAxes, TOLERANCE};
 use crate::adapter::geotiff::{self, Affine, Header};
-use crate::adapter::round::{self, Columns};
+use crate::adapter::round::{self, ColumnRuns};
 use crate::crs;
 use crate::error::{Error, Result};
 use crate::grid::{CellIndex, Level, Levels, Shape, Window};
@@ -21,7 +21,7 @@ pub(super) struct Placement {
     /// [`columns`](Self::columns).
     window: Window,
     /// Where its columns lie, in the grid's direction.
-    pub(super) columns: Vec<Columns>,
+    pub(super) columns: Vec<ColumnRuns>,
     /// Whether the file's rows and columns run against the grid's.
     pub(super) reversed: [bool; 2],
     /// Where its bands lie.
@@ -38,7 +38,7 @@ impl Placement {
 
     /// The boxes of all cells of the file.
     pub(super) fn windows(&self) -> Vec<Window> {
-        let of = |columns: &Columns| {
+        let of = |columns: &ColumnRuns| {
             self.window.along(
                 self.axes.x,
                 columns.cell,
@@ -53,7 +53,7 @@ impl Placement {
     pub(super) fn window_of(
         &self,
         height: usize,
-        part: &geotiff::Window,
+        part: &geotiff::ImageWindow,
         run: &BandRun,
         cell: i64,
         cols: usize,

@@ -26,9 +26,9 @@ pub(in crate::adapter) type Mapped<'a> = dyn Fn(&[[f64; 2]]) -> Vec<[f64; 2]> + 
 
 /// The affine transformation of a raster.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::adapter) struct Turn(pub(in crate::adapter) [f64; 6]);
+pub(in crate::adapter) struct AffineMap(pub(in crate::adapter) [f64; 6]);
 
-impl Turn {
+impl AffineMap {
     pub(in crate::adapter) fn world(self, [col, row]: [f64; 2]) -> [f64; 2] {
         let [x, dx, row_to_x, y, column_to_y, dy] = self.0;
         [
@@ -52,7 +52,7 @@ impl Reach {
     /// The box of a raster of some rows and columns. `way` leads from its own system to the other
     /// one, and back where that has longitudes for x.
     pub(in crate::adapter) fn of(
-        turn: Turn,
+        turn: AffineMap,
         [height, width]: [usize; 2],
         (way, back): (&Mapped<'_>, Option<&Mapped<'_>>),
         is_circle: bool,

@@ -5,7 +5,7 @@ use std::ops::Range;
 use ndarray::{ArrayD, Axis};
 
 use crate::adapter::geotiff;
-use crate::adapter::round::{self, Columns};
+use crate::adapter::round::{self, ColumnRuns};
 use crate::adapter::source::{Block, Fingerprint, Footprint, FoundCells, Source, SourceCells};
 use crate::array::{Array, Cell, DType, Validity, in_c_order, with_view};
 use crate::error::Result;
@@ -127,7 +127,7 @@ impl ResampledSource {
             once,
         )?;
         let of_rows = (rows.start, rows.end.abs_diff(rows.start));
-        let window = |run: &Columns| {
+        let window = |run: &ColumnRuns| {
             frame.window(
                 grid,
                 level,
@@ -311,7 +311,7 @@ impl ResampledSource {
             run.bands.iter().max().copied().unwrap_or(0),
         );
         let bands = first..last + 1;
-        let window = geotiff::Window {
+        let window = geotiff::ImageWindow {
             bands: bands.clone(),
             rows,
             cols,
@@ -445,7 +445,7 @@ fn cuts(
     grid: &Grid,
     frame: &PlaceFrame,
     [rows, cols]: [Range<i64>; 2],
-    columns: &[Columns],
+    columns: &[ColumnRuns],
     (most, widest): (f64, i64),
 ) -> Vec<ResampledCut> {
     let chunks = grid.structure().chunk_shape();

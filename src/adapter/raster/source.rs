@@ -6,7 +6,7 @@ use ndarray::{ArrayD, Axis, Slice};
 
 use crate::adapter::axes::RasterAxes;
 use crate::adapter::geotiff;
-use crate::adapter::round::Columns;
+use crate::adapter::round::ColumnRuns;
 use crate::adapter::source::{BLOCK_BYTES, Block, Fingerprint, Footprint, Source, SourceCells};
 use crate::array::{Array, in_c_order, with_view};
 use crate::error::Result;
@@ -28,14 +28,14 @@ pub struct RasterSource {
     footprint: Footprint,
     cuts: Vec<FileCut>,
     /// The part of the file that was decoded last, if several blocks are made of it.
-    held: Option<(geotiff::Window, SourceCells)>,
+    held: Option<(geotiff::ImageWindow, SourceCells)>,
 }
 
 /// What one block is made of: a part of the file, in one pass over which every block of the file is
 /// decoded once, or some bands and columns of it.
 #[derive(Clone, Debug)]
 struct FileCut {
-    part: geotiff::Window,
+    part: geotiff::ImageWindow,
     /// Bands that lie together in the grid.
     run: BandRun,
     /// Columns of the part, in the file's order.
@@ -100,7 +100,7 @@ impl RasterSource {
     }
 
     /// The cells of a part of the file, (band, y, x), in the grid's type.
-    fn decoded(&mut self, part: &geotiff::Window) -> Result<SourceCells> {
+    fn decoded(&mut self, part: &geotiff::ImageWindow) -> Result<SourceCells> {
         let (array, valid) = self.file.read_valid(part)?;
         self.conversion.apply(array, valid, part.bands.clone())
     }
@@ -248,8 +248,8 @@ fn cuts(grid: &Grid, file: &dyn RasterFile, placement: &Placement) -> Vec<FileCu
 /// The columns of a part, in its own order, that are among some of the file that follow each other
 /// in the grid; and the cell of the first in the grid.
 fn columns_of(
-    part: &geotiff::Window,
-    columns: &Columns,
+    part: &geotiff::ImageWindow,
+    columns: &ColumnRuns,
     width: usize,
     reversed: bool,
 ) -> Option<(Range<usize>, i64)> {

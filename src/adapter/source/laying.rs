@@ -29,7 +29,7 @@ pub fn write(imports: &mut [&mut Import], progress: &mut dyn FnMut(u64)) -> Resu
         .iter_mut()
         .map(|import| Mutex::new(&mut **import))
         .collect();
-    let mut laying = Laying::new(&imports, None, BLOCK_BYTES as u64);
+    let mut laying = InFlight::new(&imports, None, BLOCK_BYTES as u64);
     for number in 0..imports.len() {
         let laid = laying.source(number, None, progress);
         laid.map_err(|(Failed::Source(error) | Failed::Store(error))| error)?;
@@ -55,7 +55,7 @@ pub(super) struct Noted<'a> {
 
 /// Sources on their way into the grid, as far as they wait for a commit. A source is locked while
 /// it is read, which several jobs do in turn.
-pub(super) struct Laying<'a, 'b> {
+pub(super) struct InFlight<'a, 'b> {
     imports: &'a [Mutex<&'b mut Import>],
     noted: Option<Noted<'a>>,
     /// The source in which the job was cut short, and how many of its blocks are in the grid.
@@ -69,7 +69,7 @@ pub(super) struct Laying<'a, 'b> {
     done: Imported,
 }
 
-impl<'a, 'b> Laying<'a, 'b> {
+impl<'a, 'b> InFlight<'a, 'b> {
     pub(super) fn new(
         imports: &'a [Mutex<&'b mut Import>],
         noted: Option<Noted<'a>>,

@@ -10,7 +10,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::feed::{self, Token};
 use crate::grid::Window;
 use crate::kv::Snapshot;
-use crate::ledger::{self, Begun, Entry, JobState, Last, Listed, Recorded, Sources, Stand};
+use crate::ledger::{
+    self, Begun, ImportStart, JobState, KnownSource, Last, Recorded, Sources, Stand,
+};
 use crate::store::Grid;
 use crate::writer::Overlap;
 
@@ -125,7 +127,7 @@ impl Ledger {
             .iter()
             .map(|import| import.fingerprint().ok().flatten())
             .collect();
-        let sources: Vec<Listed> = imports
+        let sources: Vec<KnownSource> = imports
             .iter()
             .zip(&prints)
             .map(|(import, print)| listed(import, print.as_ref()))
@@ -209,7 +211,7 @@ fn name_of(import: &Import) -> u128 {
 }
 
 /// A source as the ledger knows it.
-fn listed(import: &Import, print: Option<&Fingerprint>) -> Listed {
+fn listed(import: &Import, print: Option<&Fingerprint>) -> KnownSource {
     let footprint = import.footprint();
     let structure = import.grid.structure();
     let levels = |window: &Window| window.levels(structure.dimensions().len());
@@ -246,7 +248,7 @@ fn listed(import: &Import, print: Option<&Fingerprint>) -> Listed {
         }
         digest.finish()
     });
-    Listed {
+    KnownSource {
         name: name_of(import),
         print,
         window: footprint
@@ -278,7 +280,7 @@ pub struct Standing {
     token: Token,
     asked: u128,
     prints: Vec<Option<Fingerprint>>,
-    sources: Vec<Listed>,
+    sources: Vec<KnownSource>,
     stand: Stand,
     is_known: bool,
     is_unknown: bool,
@@ -378,7 +380,7 @@ impl Standing {
             None => self.stand.jobs.clone(),
             Some(plan) => self.planned(imports, plan)?,
         };
-        let entry = Entry {
+        let entry = ImportStart {
             asked: self.asked,
             token: &self.token,
             sources: &self.sources,

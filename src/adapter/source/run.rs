@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::BLOCK_BYTES;
 use super::import::{Import, Imported};
-use super::laying::{Failed, Laying, Noted};
+use super::laying::{Failed, InFlight, Noted};
 use super::ledger::Standing;
 use super::plan::Plan;
 use crate::error::{Error, Result};
@@ -120,7 +120,7 @@ impl<'a> Run<'a> {
                 let (begun, jobs) = standing.begin(imports, self.plan)?;
                 let tasks = (0..)
                     .zip(jobs)
-                    .map(|(number, job)| Task::noted(number, job, imports.len()));
+                    .map(|(number, job)| RunPart::noted(number, job, imports.len()));
                 (
                     begun,
                     tasks.filter(|task| !task.sources.is_empty()).collect(),
@@ -133,7 +133,7 @@ impl<'a> Run<'a> {
             .collect();
         let imports: Vec<Mutex<&mut Import>> = imports.iter_mut().map(Mutex::new).collect();
         let failed = Mutex::new(BTreeMap::new());
-        let work = Work {
+        let work = RunState {
             imports: &imports,
             begun: begun.as_ref().zip(self.standing),
             progress,
@@ -152,16 +152,16 @@ impl<'a> Run<'a> {
     }
 
     /// What is to be done without a ledger.
-    fn tasks(&self, sources: usize) -> Vec<Task> {
+    fn tasks(&self, sources: usize) -> Vec<RunPart> {
         let Some(plan) = self.plan else {
-            return vec![Task {
+            return vec![RunPart {
                 stage: 0,
                 sources: (0..sources).collect(),
                 window: None,
                 noted: None,
             }];
         };
-        let task = |job: &super::Job| Task {
+        let task = |job: &super::Job| RunPart {
             stage: job.stage,
             sources: job.sources.clone(),
             window: Some(job.window),
@@ -171,7 +171,7 @@ impl<'a> Run<'a> {
     }
 
     /// Does the tasks of a stage.
-    fn stage(&self, tasks: &[Task], work: &Work<'_, '_>) -> Result<Imported> {
+    fn stage(&self, tasks: &[RunPart], work: &RunState<'_, '_>) -> Result<Imported> {
         let (next, stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
         let hand = || -> Result<Imported> {
             let mut done = Imported::default();
@@ -205,7 +205,7 @@ impl<'a> Run<'a> {
     }
 
     /// Lays the sources of a task.
-    fn lay(&self, task: &Task, work: &Work<'_, '_>) -> Result<Imported> {
+    fn lay(&self, task: &RunPart, work: &RunState<'_, '_>) -> Result<Imported> {
         let noted = work.begun.zip(task.noted.as_ref());
         let noted = noted.map(|((begun, standing), (number, state))| Noted {
             begun,
@@ -213,7 +213,7 @@ impl<'a> Run<'a> {
             number: *number,
             state: state.clone(),
         });
-        let mut laying = Laying::new(work.imports, noted, self.commit_bytes);
+        let mut laying = InFlight::new(work.imports, noted, self.commit_bytes);
         for source in task.sources.iter().copied() {
             let laid = laying.source(source, task.window.as_ref(), &mut |cells| {
                 (work.progress)(cells);
@@ -232,7 +232,7 @@ impl<'a> Run<'a> {
 }
 
 /// A part of a run that one thread does: some sources, or what of them is in a box.
-struct Task {
+struct RunPart {
     stage: usize,
     sources: Vec<usize>,
     window: Option<Window>,
@@ -240,7 +240,7 @@ struct Task {
     noted: Option<(u32, JobState)>,
 }
 
-impl Task {
+impl RunPart {
     /// What is left of a job of the ledger, of an import of so many sources.
     fn noted(number: u32, job: JobState, sources: usize) -> Self {
         Self {
@@ -255,7 +255,7 @@ impl Task {
 }
 
 /// What all tasks share.
-struct Work<'a, 'b> {
+struct RunState<'a, 'b> {
     imports: &'a [Mutex<&'b mut Import>],
     begun: Option<(&'a Begun, &'a Standing)>,
     progress: &'a (dyn Fn(u64) + Sync),

@@ -691,7 +691,7 @@ fn an_uncompressed_strip_of_any_height_is_read_in_parts() {
         sums.len() > 10 && sums.iter().sum::<f64>() == 9.0 * 4096.0,
         "{sums:?}"
     );
-    let window = gridstone::adapter::geotiff::Window {
+    let window = gridstone::adapter::geotiff::ImageWindow {
         bands: 0..1,
         rows: 40_000..40_001,
         cols: 5..7,
@@ -699,7 +699,7 @@ fn an_uncompressed_strip_of_any_height_is_read_in_parts() {
     assert_eq!(values(&tiff.read(&window).expect("reads")), [9.0, 9.0]);
 }
 
-fn tiff_sum(path: &std::path::Path, window: &gridstone::adapter::geotiff::Window) -> f64 {
+fn tiff_sum(path: &std::path::Path, window: &gridstone::adapter::geotiff::ImageWindow) -> f64 {
     let mut tiff = GeoTiff::open(path).expect("opens");
     tiff.read(window).expect("reads").iter_f64().sum()
 }

@@ -64,21 +64,21 @@ fn bytes_by_plan(tiff: &mut GeoTiff, rows_wanted: usize, bytes_max: usize) -> Ve
 #[test]
 fn one_block_of_a_planned_window_is_the_least() {
     let tiff = open("overviews");
-    let windows: Vec<Window> = tiff.plan(1, 1).collect();
+    let windows: Vec<ImageWindow> = tiff.plan(1, 1).collect();
     assert_eq!(windows.len(), 25);
     assert_eq!(
         windows[7],
-        Window {
+        ImageWindow {
             bands: 0..1,
             rows: 128..256,
             cols: 256..384
         }
     );
-    let windows: Vec<Window> = tiff.plan(200, usize::MAX).collect();
+    let windows: Vec<ImageWindow> = tiff.plan(200, usize::MAX).collect();
     assert_eq!(windows.len(), 3);
     assert_eq!(
         windows[2],
-        Window {
+        ImageWindow {
             bands: 0..1,
             rows: 512..600,
             cols: 0..600
@@ -97,7 +97,7 @@ fn a_window_is_that_part_of_the_whole() {
         let mut tiff = open(name);
         let all = tiff.read(&tiff.window()).expect("reads");
         let [bands, height, width] = tiff.window().shape();
-        let window = Window {
+        let window = ImageWindow {
             bands: bands - 1..bands,
             rows: height / 3..height - 1,
             cols: 1..width / 2,
@@ -118,17 +118,17 @@ fn a_window_is_that_part_of_the_whole() {
 fn a_window_beyond_the_image_is_refused() {
     let mut tiff = open("point");
     for window in [
-        Window {
+        ImageWindow {
             bands: 0..2,
             rows: 0..1,
             cols: 0..1,
         },
-        Window {
+        ImageWindow {
             bands: 0..1,
             rows: 3..3,
             cols: 0..1,
         },
-        Window {
+        ImageWindow {
             bands: 0..1,
             rows: 0..1,
             cols: 0..12,
