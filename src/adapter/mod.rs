@@ -30,6 +30,7 @@ pub mod raster;
 #[cfg(any(feature = "geotiff", feature = "netcdf"))]
 mod round;
 pub mod source;
+pub mod text;
 #[cfg(any(feature = "geotiff", feature = "netcdf"))]
 mod unit;
 #[cfg(any(feature = "geotiff", feature = "netcdf"))]

@@ -11,6 +11,7 @@ use super::georef::Affine;
 use super::nodata::{self, attribute, unescape};
 use super::reader::{CLASSES, GeoTiff, Header};
 use crate::adapter::file::LazyFile;
+use crate::adapter::text;
 use crate::crs;
 use crate::error::{Error, Result};
 
@@ -193,7 +194,10 @@ fn read_first(paths: &[PathBuf]) -> Result<Option<(PathBuf, String)>> {
             )));
         }
         let bytes = std::fs::read(path).map_err(|cause| unread(path, cause))?;
-        return Ok(Some((path.clone(), decoded(&bytes))));
+        let text = text::decoded(&bytes);
+        // What is neither is replaced.
+        let text = text.unwrap_or_else(|| String::from_utf8_lossy(&bytes).into_owned());
+        return Ok(Some((path.clone(), text)));
     }
     Ok(None)
 }
@@ -212,22 +216,6 @@ fn found(path: &Path) -> Result<Option<Metadata>> {
 
 fn unread(path: &Path, cause: std::io::Error) -> Error {
     Error::unavailable(format!("`{}` cannot be read", path.display())).because(cause)
-}
-
-/// Text in UTF-8 or, where a mark in front says so, in UTF-16. What is neither is replaced.
-fn decoded(bytes: &[u8]) -> String {
-    let wide = |of: fn([u8; 2]) -> u16| {
-        let units: Vec<u16> = bytes[2..].as_chunks().0.iter().copied().map(of).collect();
-        String::from_utf16_lossy(&units)
-    };
-    match bytes {
-        [0xff, 0xfe, ..] => wide(u16::from_le_bytes),
-        [0xfe, 0xff, ..] => wide(|[high, low]| u16::from_le_bytes([low, high])),
-        _ => {
-            let text = String::from_utf8_lossy(bytes);
-            text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned()
-        }
-    }
 }
 
 /// The six numbers of a world file, which place the centre of the first cell. What stands behind

@@ -150,10 +150,11 @@ impl Files {
             .collect();
         if let Some(list) = &self.files_from {
             let (shown, text) = if self.are_on_stdin() {
-                ("standard input".to_owned(), text::read_stdin()?)
+                ("standard input".to_owned(), text::read_stdin())
             } else {
-                (format!("`{}`", list.display()), text::read(list)?)
+                (format!("`{}`", list.display()), text::read(list))
             };
+            let text = text.with_context(|| format!("there is no list of files in {shown}"))?;
             let lines = text
                 .lines()
                 .map(str::trim_end)

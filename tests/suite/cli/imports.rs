@@ -159,7 +159,7 @@ fn a_file_that_is_named_twice_is_told() {
     );
     let why = work.fails(&["import", "store", "dem", "--files-from", "none.txt"]);
     assert!(
-        why.contains("`none.txt` cannot be read as a list of files"),
+        why.contains("there is no list of files in `none.txt`: `none.txt` cannot be read"),
         "{why}"
     );
     std::fs::write(work.path("empty.txt"), "\n").expect("written");
