@@ -111,6 +111,7 @@ fn turned(shape: [i64; 2], degrees: f64, ratio: f64, middle: [f64; 2]) -> CellPl
 }
 
 #[test]
+#[expect(clippy::cast_possible_truncation, reason = "within the source")]
 fn turned_cells_have_the_parts_that_lie_in_them() {
     let cells = source(1, 15, 17);
     let Array::F64(values) = &cells else {

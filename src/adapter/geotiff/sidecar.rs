@@ -273,7 +273,7 @@ fn aux(header: &mut Header, document: &str) -> Result<()> {
             .is_some_and(|of| of.contains("<Category>"))
             || elements(band, "GDALRasterAttributeTable")
                 .iter()
-                .any(|(kind, _)| attribute(kind, "tableType").as_deref() == Some("thematic"));
+                .any(|(kind, _)| attribute(kind, "tableType") == Some("thematic"));
         if has_classes && !header.notes.iter().any(|note| note == CLASSES) {
             header.notes.push(CLASSES.to_owned());
         }

@@ -62,36 +62,6 @@ impl Identity {
         choice: &Choice,
         timing: Option<&Timing>,
     ) -> Result<Self> {
-        let text = |name: &str| {
-            variable
-                .text(name)
-                .filter(|text| text.len() <= TEXT_MAX)
-                .map(str::to_owned)
-        };
-        let codes = variable
-            .codes
-            .clone()
-            .filter(|codes| (1..=TEXT_MAX).contains(&codes.len()))
-            .map(|codes| ("codes".to_owned(), codes));
-        let numbers = |name: &str| {
-            let numbers = match variable.attribute(name)? {
-                Value::Text(text) => text.clone(),
-                Value::Numbers(cells) => {
-                    let texts = (0..cells.len()).map(|cell| cells.number(cell).to_string());
-                    texts.collect::<Vec<_>>().join(" ")
-                }
-            };
-            (1..=TEXT_MAX).contains(&numbers.len()).then_some(numbers)
-        };
-        let flags = cf::FLAGS
-            .iter()
-            .filter_map(|name| Some(((*name).to_owned(), numbers(name)?)));
-        let attributes = KEPT
-            .iter()
-            .filter_map(|name| Some(((*name).to_owned(), text(name)?)))
-            .chain(flags)
-            .chain(codes)
-            .collect();
         let header = file.header();
         let listed = [
             variable.text("coordinates"),
@@ -160,8 +130,8 @@ impl Identity {
             )
         }));
         Ok(Self {
-            unit: text("units"),
-            attributes,
+            unit: text(variable, "units"),
+            attributes: attributes(variable),
             singles,
             measures,
             is_difference: is_difference(variable),
@@ -389,6 +359,35 @@ impl Field {
             .chain(self.beginnings(schema))
             .collect()
     }
+}
+
+/// A text that is not too long to be kept.
+fn text(variable: &Variable, name: &str) -> Option<String> {
+    let text = variable.text(name).filter(|text| text.len() <= TEXT_MAX);
+    text.map(str::to_owned)
+}
+
+/// What a grid keeps of the attributes of a variable.
+fn attributes(variable: &Variable) -> BTreeMap<String, String> {
+    let is_kept = |text: &String| (1..=TEXT_MAX).contains(&text.len());
+    let codes = variable.codes.clone().filter(is_kept);
+    let numbers = |name: &str| {
+        let numbers = match variable.attribute(name)? {
+            Value::Text(text) => text.clone(),
+            Value::Numbers(cells) => {
+                let texts = (0..cells.len()).map(|cell| cells.number(cell).to_string());
+                texts.collect::<Vec<_>>().join(" ")
+            }
+        };
+        Some(numbers).filter(is_kept)
+    };
+    let texts = KEPT.iter().map(|name| (*name, text(variable, name)));
+    let flags = cf::FLAGS.iter().map(|name| (*name, numbers(name)));
+    texts
+        .chain(flags)
+        .chain([("codes", codes)])
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+        .collect()
 }
 
 /// Whether the values of a variable are differences, by what CF has for that.

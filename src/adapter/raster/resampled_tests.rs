@@ -458,19 +458,19 @@ fn a_cell_that_both_ends_touch_is_made_of_the_larger() {
 }
 
 #[test]
-fn another_system_stays_refused() {
+fn a_system_that_needs_a_grid_of_shifts_is_refused() {
     let grid = grid(&Array2::<f64>::zeros((4, 4)).into());
     let other = tiff(
         &rough(5, 5).into(),
         Affine { dx: 7.0, ..PLACE },
-        "EPSG:32633",
+        "EPSG:26711",
         None,
     );
     let error = import(&grid, other, Resampling::Area, None)
-        .expect_err("another zone")
+        .expect_err("NAD27")
         .to_string();
     assert!(
-        error.contains("EPSG:32633") && error.contains("gdalwarp"),
+        error.contains("EPSG:26711") && error.contains("gdalwarp"),
         "{error}"
     );
     assert_eq!(grid.bounds().expect("reads"), None, "nothing was put");
