@@ -62,6 +62,7 @@ impl Conversion {
     }
 
     /// The same of differences, which have no zero of their own.
+    #[cfg(feature = "netcdf")]
     pub(super) fn of_differences(self) -> Self {
         Self { shift: 0.0, ..self }
     }

@@ -25,6 +25,7 @@ pub(crate) fn of_datum(code: u32) -> Option<Geodetic> {
 }
 
 /// The first system with a name, or whose datum or ellipsoid has it, in any spelling.
+#[cfg(feature = "netcdf")]
 pub(crate) fn of_name(name: &str) -> Option<Geodetic> {
     let plain = |text: &str| -> String {
         let letters = text.chars().filter(char::is_ascii_alphanumeric);

@@ -28,9 +28,9 @@ mod wkt;
 mod tests;
 
 pub(crate) use definition::{DEGREE, Definition, Geodetic, MapProjection, degrees};
-pub(crate) use geographic::{
-    of_code as geodetic_of_code, of_datum as geodetic_of_datum, of_name as geodetic_of_name,
-};
+#[cfg(feature = "netcdf")]
+pub(crate) use geographic::of_name as geodetic_of_name;
+pub(crate) use geographic::{of_code as geodetic_of_code, of_datum as geodetic_of_datum};
 pub(crate) use methods::{Method, Parameter};
 #[cfg(feature = "crs")]
 #[cfg_attr(

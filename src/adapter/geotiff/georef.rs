@@ -52,7 +52,7 @@ pub struct Affine {
 impl Affine {
     /// From GDAL's six coefficients `[x, dx, 0, y, 0, dy]`; an
     /// [`Invalid`](crate::ErrorKind::Invalid) error if they rotate or
-    /// [shear](Self::is_askew), are not finite or have a step of 0.
+    /// shear by more than rounding leaves, are not finite or have a step of 0.
     pub fn from_gdal(coefficients: [f64; 6]) -> Result<Self> {
         let [x, dx, _, y, _, dy] = coefficients;
         if coefficients.iter().any(|value| !value.is_finite()) {
