@@ -266,9 +266,9 @@ pub(crate) fn ticks(grid: &Grid, value: &[u8]) -> Result<Option<Ticks>> {
 /// How many marks are read at once.
 const PAGE: usize = 4096;
 
-/// The pending edges on which the value of a location depends, in some of the grid's layers: those in its subtree, itself
-/// included, and those above along the refinable dimension, from where it may inherit. In the order
-/// of their parents.
+/// The pending edges on which the value of a location depends, in some of the grid's layers: those
+/// in its subtree, itself included, and those above along the refinable dimension, from where it
+/// may inherit. In the order of their parents.
 pub(crate) fn pending_under(
     grid: &Grid,
     snapshot: &dyn Snapshot,

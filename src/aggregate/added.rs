@@ -3,9 +3,10 @@
 //! One commit puts the schema with the layer in place of the old one, a chunk without data for the
 //! layer wherever the other layers have one, so that a place has aggregates of every layer or of
 //! none, and marks for the layer alone above all base data, which say that these chunks are out of
-//! date. Only bins that stand within the base, where events are many, are made in the commit. From then on it is a layer like the others: reads compute what is marked or tell that it is
-//! stale, and steps of aggregation consume the marks. Who still has the old schema when it comes to
-//! a commit is refused.
+//! date. Only bins that stand within the base, where events are many, are made in the commit. From
+//! then on it is a layer like the others: reads compute what is marked or tell that it is stale,
+//! and steps of aggregation consume the marks. Who still has the old schema when it comes to a
+//! commit is refused.
 
 use super::raise;
 use crate::dirty;

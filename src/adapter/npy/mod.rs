@@ -92,8 +92,8 @@ pub fn read_whole(mut input: impl Read) -> Result<Array> {
     ))
 }
 
-/// One array from anything that gives bytes, and none of those behind it. Memory grows with the bytes that come, whatever the
-/// header claims.
+/// One array from anything that gives bytes, and none of those behind it. Memory grows with the
+/// bytes that come, whatever the header claims.
 pub fn read_from(mut input: impl Read) -> Result<Array> {
     let mut head = [0; 8];
     take(&mut input, &mut head)?;
