@@ -124,8 +124,8 @@ pub struct Statistics {
     pub classes: Option<Vec<ClassArea>>,
     /// Whether every figure is the true value. Only
     /// [`max_chunks`](super::StatisticsQuery::max_chunks) and
-    /// [`max_error`](super::StatisticsQuery::max_error) allow others; but the deviation of integers
-    /// beyond 2^53, which are rounded to doubles for it, is one between bounds.
+    /// [`max_error`](super::StatisticsQuery::max_error) allow others. Still the deviation of integers
+    /// beyond 2^53, which are rounded to doubles for it, lies between bounds.
     pub exact: bool,
     /// What was asked for that no layer of the grid serves, so that every base chunk of the region
     /// had to be read.
@@ -223,7 +223,7 @@ impl Statistics {
                 };
                 tally.classes().map(class).collect()
             }),
-            exact: exact && std.is_none_or(|std| std.is_exact()),
+            exact,
             unserved: plan.unserved.clone(),
             chunks_read,
         }
