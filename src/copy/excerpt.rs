@@ -266,7 +266,10 @@ impl Excerpt {
         }
         let dimensions = structure.dimensions().len();
         let levels = self.levels.unwrap_or(Levels::zero(dimensions));
-        let whole = structure.cover(bounds, levels);
+        // Whole cells of the coarsest, before the part is cut to what there is: one of them may lie
+        // in it though what it holds of the bounds does not.
+        let coarsest = structure.cell_levels(base.coarsest());
+        let whole = structure.cover(&structure.cover(bounds, coarsest), levels);
         let (first, end) = (whole.start(), whole.end());
         let part = self
             .sides
@@ -275,7 +278,7 @@ impl Excerpt {
                 let (from, to) = (from.max(first[axis]), to.min(end[axis]));
                 (from < to).then(|| part.along(axis, from, to.abs_diff(from)))
             })?;
-        let widened = structure.cover(&part, structure.cell_levels(base.coarsest()));
+        let widened = structure.cover(&part, coarsest);
         structure.intersection(&structure.cover(&widened, base.cells()), bounds)
     }
 

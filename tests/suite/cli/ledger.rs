@@ -123,7 +123,7 @@ fn an_import_that_is_run_again_puts_what_is_not_what_it_was() {
         assert_eq!(ran.code, Some(0), "{ran:?}");
         assert_eq!(
             ran.stderr,
-            "note: t2.tif: it is not what it was at the last import, and is imported again\n"
+            "note: t2.tif: it is not what it was at the last import, and is imported again; where it had data and has none any more the old cells stay, unless they are removed before with `gridstone clear`, or it is imported with `--overlap replace`\n"
         );
         // Where it has no data any more, what it lies over is to be seen: that is put too.
         assert_eq!(
