@@ -177,7 +177,10 @@ impl Statistics {
         };
         let exact_deviation = || (tally.moments.std, tally.moments.std);
         let mut std = of_some(Stat::Std, if exact { &exact_deviation } else { &deviation });
-        if let Some(std) = std.as_mut().filter(|_| rounding > 0.0) {
+        if let Some(std) = std
+            .as_mut()
+            .filter(|std| rounding > 0.0 && !std.value.is_nan())
+        {
             (std.low, std.high) = ((std.low - rounding).max(0.0), std.high + rounding);
         }
         let extreme = |stat: Stat, value: Number| {
