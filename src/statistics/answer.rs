@@ -124,8 +124,7 @@ pub struct Statistics {
     pub classes: Option<Vec<ClassArea>>,
     /// Whether every figure is the true value. Only
     /// [`max_chunks`](super::StatisticsQuery::max_chunks) and
-    /// [`max_error`](super::StatisticsQuery::max_error) allow others. Still the deviation of integers
-    /// beyond 2^53, which are rounded to doubles for it, lies between bounds.
+    /// [`max_error`](super::StatisticsQuery::max_error) allow others.
     pub exact: bool,
     /// What was asked for that no layer of the grid serves, so that every base chunk of the region
     /// had to be read.
@@ -165,24 +164,7 @@ impl Statistics {
             let (low, high) = known.variance();
             (low.sqrt(), high.max(0.0).sqrt())
         };
-        // Each integer beyond 2^53 is rounded to a double, and so is their mean: the deviation is
-        // wrong by no more than these are together.
-        let (low, high) = tally.range;
-        let largest = low.to_f64().abs().max(high.to_f64().abs());
-        let is_rounded = plan.integer && low <= high && largest > 53.0_f64.exp2();
-        let rounding = if is_rounded {
-            2.0 * largest * f64::EPSILON
-        } else {
-            0.0
-        };
         let exact_deviation = || (tally.moments.std, tally.moments.std);
-        let mut std = of_some(Stat::Std, if exact { &exact_deviation } else { &deviation });
-        if let Some(std) = std
-            .as_mut()
-            .filter(|std| rounding > 0.0 && !std.value.is_nan())
-        {
-            (std.low, std.high) = ((std.low - rounding).max(0.0), std.high + rounding);
-        }
         let extreme = |stat: Stat, value: Number| {
             let there = exact && tally.range.0 <= tally.range.1 && plan.wants(stat);
             there.then_some(value)
@@ -204,7 +186,7 @@ impl Statistics {
             mean: of_some(Stat::Mean, &|| known.mean()),
             min: of_some(Stat::Min, &|| known.min()),
             max: of_some(Stat::Max, &|| known.max()),
-            std,
+            std: of_some(Stat::Std, if exact { &exact_deviation } else { &deviation }),
             histogram: plan
                 .query
                 .bins

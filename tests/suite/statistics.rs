@@ -148,12 +148,8 @@ impl Dense {
                 low <= want + slack && want - slack <= high
             };
             assert!(held, "{what}: {name} {low} to {high} does not hold {want}");
-            // Integers beyond 2^53 are rounded for it.
-            let is_rounded = name == "std" && size > 53.0_f64.exp2();
             assert!(
-                !got.exact
-                    || is_rounded
-                    || low.to_bits() == high.to_bits() && low.to_bits() == value.to_bits(),
+                !got.exact || low.to_bits() == high.to_bits() && low.to_bits() == value.to_bits(),
                 "{what}: {name}"
             );
             assert!(
