@@ -94,7 +94,8 @@ pub struct Change {
     /// left to a later commit.
     pub aggregates: Vec<Window>,
     /// The levels up to which what is stored in these boxes changed; those of the base data if no
-    /// aggregate did.
+    /// aggregate did. With the top all changed that are made of it as they are read: then it is the
+    /// coarsest there can be.
     pub to: Levels,
     /// The finest levels of base cells.
     finest: Levels,
@@ -169,9 +170,17 @@ pub struct Changes {
 pub(crate) struct Changed {
     pub(crate) base: Vec<Window>,
     pub(crate) aggregates: Vec<Window>,
+    /// The levels up to which answers changed; see [`reached`].
     pub(crate) to: Levels,
     /// The finest levels of base cells.
     pub(crate) finest: Levels,
+}
+
+/// The levels up to which answers change once what is stored has changed up to some levels: in a
+/// dimension in which these are the top, all above it, up to the `summit`.
+pub(crate) fn reached(to: Levels, top: Levels, summit: Levels) -> Levels {
+    let of = |d: usize| if to[d] >= top[d] { summit[d] } else { to[d] };
+    (0..to.len()).map(of).collect()
 }
 
 impl Changed {

@@ -12,7 +12,7 @@ use crate::key::{ChunkKey, LayerId, MarkKey, meta};
 use crate::kv::{Batch, Durability, KeyRange, Snapshot, Space, for_each_page};
 use crate::store::{
     Base, BatchNumber, Blocked, ChunkContent, ChunkPlace, ChunkReader, ChunkWrite, Grid,
-    LayerChunks, Pyramid, Store,
+    LayerChunks, Store,
 };
 
 /// So many marks in a row may turn out to be blocked in one step; with more, something is damaged
@@ -257,7 +257,10 @@ fn cleared(
     out.iter()
         .for_each(|at| batch.expect_key(Space::Directory, chunks.key(LayerId::BASE, at)));
     let _: Aggregated = write(chunks, &mut batch, writes)?;
-    if let Some(Pyramid { base, built, .. }) = state.pyramid(structure).filter(|_| !out.is_empty())
+    if let Some((base, to)) = state
+        .base
+        .zip(state.summit(structure))
+        .filter(|_| !out.is_empty())
     {
         let base_windows = out
             .iter()
@@ -270,7 +273,7 @@ fn cleared(
             Changed {
                 base: base_windows,
                 aggregates: Vec::new(),
-                to: built,
+                to,
                 finest: base.cells(),
             },
         )?;

@@ -163,17 +163,19 @@ fn advanced(
 ) -> Result<Option<(Aggregated, Option<Changed>)>> {
     let (chunks, state) = (grid.chunk_reader(snapshot), grid.state(snapshot)?);
     batch.expect_key(Space::Meta, meta::reach(grid.id()));
-    let Some((pyramid, bounds)) = state.pyramid(grid.structure()).zip(state.bounds) else {
+    let structure = grid.structure();
+    let Some((pyramid, bounds)) = state.pyramid(structure).zip(state.bounds) else {
         return Ok(None);
     };
+    let summit = state.summit(structure).unwrap_or(pyramid.top);
     let Pyramid { base, built, top } = pyramid;
     if !grid.layers().is_empty() && top != built {
         reach(grid, snapshot, (batch, sequence), &pyramid)?;
-        let aggregates = fallen(grid, &bounds, &pyramid);
+        let aggregates = moved(grid, &bounds, &pyramid);
         let changed = (!aggregates.is_empty()).then(|| Changed {
             base: Vec::new(),
             aggregates,
-            to: built,
+            to: summit,
             finest: base.cells(),
         });
         return Ok(Some((Aggregated::default(), changed)));
@@ -195,7 +197,7 @@ fn advanced(
     let changed = (!writes.is_empty()).then(|| Changed {
         base: Vec::new(),
         aggregates,
-        to: top,
+        to: summit,
         finest: base.cells(),
     });
     let mut done = Aggregated {
@@ -278,11 +280,12 @@ fn reach(
     Ok(())
 }
 
-/// The levels that go when the pyramid falls: all of what was put, from the finest of them on.
-fn fallen(grid: &Grid, bounds: &Window, Pyramid { built, top, .. }: &Pyramid) -> Vec<Window> {
+/// The levels that go when the pyramid falls, and those that are read as they are stored from now on
+/// when it rises, made of what lies below before: all of what was put, from the finest of them on.
+fn moved(grid: &Grid, bounds: &Window, Pyramid { built, top, .. }: &Pyramid) -> Vec<Window> {
     let (structure, cells) = (grid.structure(), bounds.levels(built.len()));
-    let falls = structure.levelled().filter(|&d| top[d] < built[d]);
-    let first = falls.filter_map(|d| Some(cells.with(d, top[d].coarser()?)));
+    let moves = structure.levelled().filter(|&d| top[d] != built[d]);
+    let first = moves.filter_map(|d| Some(cells.with(d, top[d].min(built[d]).coarser()?)));
     first
         .map(|levels| structure.cover(bounds, levels))
         .collect()

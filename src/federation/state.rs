@@ -143,8 +143,12 @@ pub(super) fn adopt(shard: &Grid, all: &State) -> Result<bool> {
         batch.expect_key(Space::Meta, meta::schema(shard.id()));
         batch.expect_key(Space::Meta, meta::bounds(shard.id()));
         expect_base_levels(&mut batch, shard.id());
-        if let (Some(before), Some(bounds), Some(base), Some(to)) =
-            (old.bounds, new.bounds, new.base, old.reach)
+        if let (Some(before), Some(bounds), Some(base), Some(to)) = (
+            old.bounds,
+            new.bounds,
+            new.base,
+            old.summit(shard.structure()),
+        ) && old.reach.is_some()
         {
             let before = shard.structure().cover(&before, base.cells());
             // Layers are read that were not before.

@@ -618,8 +618,6 @@ impl Structure {
     pub(crate) fn top(&self, bounds: &Window, base: Levels) -> Levels {
         let finest = bounds.levels(self.dimensions.len());
         let boxes = self.chunk_box(bounds);
-        let climb =
-            |from: Level, up: u32| (0..up).fold(from, |level, _| level.coarser().unwrap_or(level));
         self.dimensions
             .iter()
             .enumerate()
@@ -641,6 +639,17 @@ impl Structure {
             .collect()
     }
 
+    /// The level of each dimension up to which there can be any above `base`, the coarsest levels of
+    /// base data: as far as its depth was declared, or levels go.
+    pub(crate) fn summit(&self, base: Levels) -> Levels {
+        let of = |(d, dimension): (usize, &Dimension)| match dimension.aggregated() {
+            None => Level::ZERO,
+            Some(Depth::Top) => *dimension.levels().end(),
+            Some(Depth::Levels(most)) => climb(base[d], most.into()),
+        };
+        self.dimensions.iter().enumerate().map(of).collect()
+    }
+
     pub(super) fn place(&self, axis: usize) -> (usize, usize) {
         let d = self.starts.partition_point(|&start| start <= axis) - 1;
         (d, axis - self.starts[d])
@@ -654,6 +663,10 @@ impl Structure {
 
 pub(super) fn saturate(value: i128) -> i64 {
     i64::try_from(value).unwrap_or(if value < 0 { i64::MIN } else { i64::MAX })
+}
+
+fn climb(from: Level, up: u32) -> Level {
+    (0..up).fold(from, |level, _| level.coarser().unwrap_or(level))
 }
 
 /// A count of cells within a window that has passed [`Structure::check`] and fits memory.

@@ -153,7 +153,12 @@ impl ReadPlan {
             maps,
         } = layout;
         structure.check(&window)?;
-        check_reach(structure, window.levels(base.len()), base, reach)?;
+        // Levels above the top are made of it as they are read.
+        let summit = state
+            .summit(structure)
+            .filter(|_| !grid.layers().is_empty() && reach == pyramid.top);
+        let levels = window.levels(base.len());
+        check_reach(structure, levels, base, summit.unwrap_or(reach))?;
         let times = times(structure, query, &window, &bounds)?;
         let (dtype, fill, gaps) = match &layer {
             ReadLayer::Base => (
@@ -396,7 +401,7 @@ fn laid_out(
     }
 }
 
-/// Refuses levels above the pyramid.
+/// Refuses levels above those up to which there are answers.
 fn check_reach(structure: &Structure, levels: Levels, base: Levels, reach: Levels) -> Result<()> {
     match structure
         .dimensions()

@@ -214,7 +214,8 @@ impl Query {
     }
 
     /// Reads the region at these levels, one a dimension in the structure's order: the cells that
-    /// the region touches, unresampled.
+    /// the region touches, unresampled. Levels above the [top](crate::Grid::top), where one chunk
+    /// holds all data, are made of it as they are read.
     #[must_use]
     pub fn levels(mut self, levels: Levels) -> Self {
         self.detail = Detail::Levels(levels);

@@ -15,8 +15,8 @@ use crate::store::Grid;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Served {
-    /// Where the chunk is stored: at the query's levels, or coarser along the refinable dimension
-    /// where no finer data is.
+    /// Where the chunk is stored: at the query's levels, coarser along the refinable dimension
+    /// where no finer data is, or at the top where the query's levels lie above it.
     pub location: Location,
     /// The aggregator of its layer; `None` for base chunks.
     pub aggregator: Option<Aggregation>,
@@ -42,10 +42,14 @@ fn served(lister: &Lister<'_>) -> Result<Vec<Served>> {
         return Ok(Vec::new());
     };
     let mut stored: BTreeMap<(LayerId, Location), BTreeSet<usize>> = BTreeMap::new();
-    for listed in lister.lists(plan.printed(lister.chunks))? {
+    let values = plan.printed(lister.chunks);
+    for listed in lister.lists(values)? {
         for (number, of) in listed.parts.iter().enumerate() {
+            // Those that a part above the top is made of lie under it.
+            let (_, below) = lister.below(values, of)?;
             of.read
                 .iter()
+                .chain(&below)
                 .for_each(|chunk| stored.entry(*chunk).or_default().extend([number]));
         }
         for (chunk, numbers) in lister.stored(&listed)? {

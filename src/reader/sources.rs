@@ -228,7 +228,12 @@ impl<'a> Lister<'a> {
             Some(times) => times.chunk_levels(self.plan.levels()),
         };
         let above = !self.plan.pyramid.built.covers(&levels);
-        self.fresh && self.plan.read_layer().is_some() && (above || !part.pending.is_empty())
+        self.plan.read_layer().is_some() && (above || !self.counted(part).is_empty())
+    }
+
+    /// What is pending in a part and counts in the answer: nothing in one of what is stored.
+    pub(super) fn counted<'p>(&self, part: &'p WindowPart) -> &'p [Edge] {
+        if self.fresh { &part.pending } else { &[] }
     }
 
     /// What lies below a part makes of it, and which chunks are read for that; nothing of parts
@@ -242,7 +247,7 @@ impl<'a> Lister<'a> {
             return Ok((None, Vec::new()));
         };
         let fresh = Fresh::new(values, &self.plan.pyramid);
-        let chunk = fresh.effective(&of.part.piece.location, &of.part.pending)?;
+        let chunk = fresh.effective(&of.part.piece.location, self.counted(of.part))?;
         let read = fresh.into_read();
         Ok((chunk.map(std::rc::Rc::unwrap_or_clone), read))
     }

@@ -135,7 +135,8 @@ pub(crate) fn settle_bounds(
     {
         expect_alone(chunks, batch, &new)?;
     }
-    if let (Some(before), Some(to)) = (old.bounds, old.reach)
+    if let (Some(before), Some(to)) = (old.bounds, old.summit(structure))
+        && old.reach.is_some()
         && before != bounds
     {
         // Layers are read that were not before, or are read no more.

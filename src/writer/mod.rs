@@ -19,7 +19,7 @@ use crate::aggregate::{self, AggregationPlan, ChunkChange, Leaf, Propagation};
 use crate::array::{Cell, Cells, with_dtype, with_view};
 use crate::dirty::{self, Edge, Marks, parents};
 use crate::error::{Error, Result};
-use crate::feed::Changed;
+use crate::feed::{self, Changed};
 use crate::grid::{Levels, Location, Piece, Window};
 use crate::key::{LayerId, Ticks, meta};
 use crate::kv::{self, Snapshot, Space};
@@ -174,7 +174,8 @@ impl<'b, 'a> PutWriter<'b, 'a> {
         let Some((bounds, pyramid)) = self.new.bounds.zip(self.new.pyramid(self.grid.structure()))
         else {
             clear::wipe(self.grid, self.chunks.snapshot, batch)?;
-            let to = self.old.reach.unwrap_or(self.base.coarsest());
+            let summit = self.old.summit(self.grid.structure());
+            let to = summit.unwrap_or(self.base.coarsest());
             let changed = Some(Changed {
                 base: put(),
                 aggregates: Vec::new(),
@@ -217,6 +218,8 @@ impl<'b, 'a> PutWriter<'b, 'a> {
                 to = to.coarser_of(&pyramid.built);
                 aggregates.extend(recut);
             }
+            let summit = self.new.summit(self.grid.structure());
+            let to = summit.map_or(to, |summit| feed::reached(to, pyramid.top, summit));
             let mut base = if of_base.is_empty() {
                 Vec::new()
             } else {

@@ -96,7 +96,7 @@ fn a_put_and_an_aggregation_say_what_they_changed_at_which_levels() {
         last.base.is_empty() && !last.aggregates.is_empty(),
         "{last:?}"
     );
-    assert_eq!(last.to, top);
+    assert_eq!(last.to, levels(&[40]), "with {top:?} all above it changed");
     assert_eq!(
         last.stored(structure, levels(&[0])),
         [],

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::terminal::Terminal;
 use super::{VerbOutcome, args, json, open};
 use gridstone::wire::change_json;
-use gridstone::{Axis, Change, Structure, Token, Window};
+use gridstone::{Axis, Change, Levels, Structure, Token, Window};
 
 /// Show what changed in a grid since a token, oldest first, and the token to go on with
 #[derive(Args, Debug)]
@@ -22,7 +22,7 @@ The JSON is a line a commit, and a last line {\"token\"}:
   sequence     the number of the commit's batch
   base         [box] in which base data changed, at every level up to `to`; empty for an aggregation
   aggregates   [box] in which aggregates changed, or are read again or no more, from the box's levels up to `to`
-  to           {dimension: level}
+  to           {dimension: level}; with the top all levels above it change, so that it is the coarsest there can be
   box          {levels: {dimension: level}, window: {axis: [first, end]} in cells of these levels, extent: {axis: [lower, upper]}}"
 )]
 pub(super) struct ChangesVerb {
@@ -42,6 +42,7 @@ impl ChangesVerb {
     pub(super) fn run(self, terminal: &Terminal) -> VerbOutcome {
         let grid = open(&self.store)?.grid(&self.grid)?;
         let structure = grid.structure();
+        let top = grid.top()?.map(|top| top.levels());
         let token = match self.since {
             None => grid.changes_token()?,
             Some(mut token) => loop {
@@ -50,7 +51,7 @@ impl ChangesVerb {
                     let line = if self.json {
                         change_json(structure, change).to_string()
                     } else {
-                        as_text(structure, change)
+                        as_text(structure, change, top)
                     };
                     terminal.print(line)?;
                 }
@@ -70,7 +71,8 @@ impl ChangesVerb {
     }
 }
 
-fn as_text(structure: &Structure, change: &Change) -> String {
+/// A change up to the top that there is.
+fn as_text(structure: &Structure, change: &Change, top: Option<Levels>) -> String {
     let cells = |window: &Window| {
         let (start, end) = (window.start(), window.end());
         let ranges = structure
@@ -90,7 +92,8 @@ fn as_text(structure: &Structure, change: &Change) -> String {
             .iter()
             .map(|window| format!("  base       {}", cells(window))),
     );
-    let to = json::levels_text(structure, change.to);
+    let to = change.to.iter().zip(top.unwrap_or(change.to).iter());
+    let to = json::levels_text(structure, to.map(|(to, top)| *to.min(top)).collect());
     lines.extend(
         change
             .aggregates

@@ -259,8 +259,8 @@ fn what_is_not_there_is_named() {
             .contains("there is no grid `other`")
     );
     assert!(
-        work.fails(&["read", "store", "dem", "--level", "9"])
-            .contains("there is no level 9 of dimension `space`")
+        work.fails(&["read", "store", "dem", "--level", "41"])
+            .contains("dimension `space` has no level 41: levels go from -40 to 40")
     );
     assert!(
         work.fails(&["read", "store", "dem", "--layer", "max"])

@@ -125,7 +125,8 @@ fn changes_are_shown_since_a_token() {
             aggregation["to"]["space"].as_i64(),
             aggregation["base"].as_array().map(Vec::len)
         ),
-        (Some(4), Some(0))
+        (Some(40), Some(0)),
+        "with the top all that is made of it"
     );
     let next = last["token"].as_str().expect("a token");
     assert_eq!(

@@ -1,7 +1,7 @@
 //! One look at a grid, compared with what it must hold.
 
 use gridstone::{
-    Aggregation, Answer, ErrorKind, Freshness, Grid, Layer, Level, Query, Shape, Structure, Window,
+    Aggregation, Answer, Depth, Dimension, ErrorKind, Freshness, Grid, Layer, Level, Query, Shape, Structure, Window,
 };
 
 use super::ground::{Num, nums};
@@ -113,19 +113,30 @@ pub fn look(grid: &Grid, model: &Model, look: &Look) -> Result<(), String> {
     differing(&answer, model, look).map_or(Ok(()), |wrong| Err(blame(wrong)))
 }
 
-/// The levels up to which a grid can be read.
+/// The levels up to which a grid can be read: whatever the depth of its dimensions allows, unless
+/// what is stored lags behind the top.
 pub fn reach(grid: &Grid, freshness: Freshness) -> Result<Option<Vec<i8>>, String> {
-    let reach = match freshness {
-        Freshness::Fresh => grid
-            .top()
-            .map_err(|e| e.to_string())?
-            .map(|top| top.levels()),
-        _ => grid
-            .reach()
-            .map_err(|e| e.to_string())?
-            .or(grid.base_levels().map_err(|e| e.to_string())?),
+    let Some(top) = grid.top().map_err(|e| e.to_string())? else {
+        return Ok(None);
     };
-    Ok(reach.map(|reach| numbers(&reach)))
+    let used = grid.levels_in_use().map_err(|e| e.to_string())?;
+    let built = grid.reach().map_err(|e| e.to_string())?.or(used.first().copied());
+    Ok(match built {
+        Some(built) if freshness != Freshness::Fresh && built != top.levels() => {
+            Some(numbers(&built))
+        }
+        _ => used.last().map(|base| summit(grid, &numbers(base))),
+    })
+}
+
+/// The levels up to which there can be any above those of the base, by the depths of dimensions.
+fn summit(grid: &Grid, base: &[i8]) -> Vec<i8> {
+    let of = |(dimension, base): (&Dimension, &i8)| match dimension.aggregated() {
+        None => 0,
+        Some(Depth::Top) => dimension.levels().end().get(),
+        Some(Depth::Levels(most)) => base.saturating_add_unsigned(most),
+    };
+    grid.structure().dimensions().iter().zip(base).map(of).collect()
 }
 
 /// Whether each cell of an answer holds data.

@@ -1,5 +1,6 @@
 //! Every way to read a grid, after each step of random histories: what is true of all of them.
 
+mod above;
 mod cached;
 mod counts;
 mod failures;
