@@ -9,7 +9,7 @@ use super::values::Values;
 use crate::dirty::{Edge, derivation, pending_under, touches};
 use crate::error::Result;
 use crate::events::{BucketNode, Column, Events, ticks_of};
-use crate::grid::{Levels, Location};
+use crate::grid::Location;
 use crate::key::{ChunkKey, LayerId, Ticks};
 use crate::store::{ChunkReader, Pyramid};
 
@@ -104,7 +104,7 @@ impl<'a, V: Values<'a>> Fresh<'a, V> {
         if let Some(known) = self.computed.borrow().get(at) {
             return Ok(known.clone());
         }
-        if self.is_void(at)? {
+        if !self.is_stored(at) && self.beneath(at)?.is_empty() {
             return Ok(None);
         }
         if self
@@ -120,7 +120,7 @@ impl<'a, V: Values<'a>> Fresh<'a, V> {
         if let Some(base) = self.base(at)? {
             return Ok(Some(base));
         }
-        let Some(dimension) = self.derivation(at.levels) else {
+        let Some(dimension) = derivation(self.chunks.grid, at.levels, &self.pyramid.base) else {
             return Ok(None);
         };
         let old = if self.pyramid.built.covers(&at.levels) {
@@ -182,7 +182,7 @@ impl<'a, V: Values<'a>> Fresh<'a, V> {
         }
         let events = match self.is_settled(at, pending) {
             true => self.stored_events(at)?,
-            false if self.is_void(at)? => None,
+            false if !self.is_stored(at) && self.beneath(at)?.is_empty() => None,
             false => self.merged(at, pending)?,
         };
         let events = events.map(Rc::new);
@@ -210,7 +210,7 @@ impl<'a, V: Values<'a>> Fresh<'a, V> {
     /// The events of a bucket, each made of the events of its tick below.
     fn merged(&self, at: &Location, pending: &[Edge]) -> Result<Option<Events<V::Chunk>>> {
         let grid = self.chunks.grid;
-        let Some(dimension) = self.derivation(at.levels) else {
+        let Some(dimension) = derivation(grid, at.levels, &self.pyramid.base) else {
             return Ok(None);
         };
         self.share_beneath(at, dimension)?;
@@ -278,42 +278,6 @@ impl<'a, V: Values<'a>> Fresh<'a, V> {
         Ok(Some(self.values.assemble(old, parts, dimension, at.levels)))
     }
 
-    /// The dimension along which a location is computed. Above the top it is one of those in which
-    /// the location lies there, so that what is stored at the top is used; where cells are
-    /// inherited, that of the stored ones.
-    fn derivation(&self, levels: Levels) -> Option<usize> {
-        self.over_top(levels)
-            .or_else(|| derivation(self.chunks.grid, levels, &self.pyramid.base))
-    }
-
-    /// The last dimension in which levels lie above the top, where one chunk holds all there is.
-    fn over_top(&self, levels: Levels) -> Option<usize> {
-        let dimensions = self.chunks.grid.structure().levelled().rev();
-        let mut over = dimensions.filter(|&d| levels[d] > self.pyramid.top[d]);
-        over.next()
-            .filter(|_| self.pyramid.base.mixed().is_none())
-    }
-
-    /// Whether no base chunk, or bucket, lies under a location.
-    fn is_void(&self, at: &Location) -> Result<bool> {
-        if self.is_stored(at) {
-            return Ok(false);
-        }
-        if self.over_top(at.levels).is_none() {
-            return Ok(self.beneath(at)?.is_empty());
-        }
-        let (grid, structure) = (self.chunks.grid, self.chunks.grid.structure());
-        let bounds = grid.state(self.chunks.snapshot)?.bounds;
-        let first = bounds.and_then(|bounds| structure.split(&bounds).next());
-        let over = first.and_then(|first| structure.ancestor(&first.location, at.levels));
-        let is_one = |over: Location| {
-            let above = (0..at.levels.len()).filter(|&d| at.levels[d] > self.pyramid.top[d]);
-            let mut axes = above.flat_map(|d| structure.axes_of(d));
-            axes.all(|axis| at.codes[axis] == over.codes[axis])
-        };
-        Ok(!over.is_some_and(is_one))
-    }
-
     /// The base chunks, or buckets, under a location.
     fn beneath(&self, at: &Location) -> Result<Rc<[Location]>> {
         if let Some(known) = self.beneath.borrow().get(at) {
@@ -342,7 +306,7 @@ impl<'a, V: Values<'a>> Fresh<'a, V> {
     /// Tells the children of a location above what is built which of the base chunks under it are
     /// under them.
     fn share_beneath(&self, at: &Location, dimension: usize) -> Result<()> {
-        if self.is_stored(at) || self.over_top(at.levels).is_some() {
+        if self.is_stored(at) {
             return Ok(());
         }
         let (all, structure) = (self.beneath(at)?, self.chunks.grid.structure());

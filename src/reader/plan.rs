@@ -153,10 +153,13 @@ impl ReadPlan {
             maps,
         } = layout;
         structure.check(&window)?;
-        // Levels above the top are made of it as they are read.
+        // Levels above the top are made of it as they are read. Of what is stored they are not where
+        // cells are inherited: then what is pending decides whose they are.
+        let is_made = query.freshness_wanted() == Freshness::Fresh
+            || reach == pyramid.top && pyramid.base.mixed().is_none();
         let summit = state
             .summit(structure)
-            .filter(|_| !grid.layers().is_empty() && reach == pyramid.top);
+            .filter(|_| !grid.layers().is_empty() && is_made);
         let levels = window.levels(base.len());
         check_reach(structure, levels, base, summit.unwrap_or(reach))?;
         let times = times(structure, query, &window, &bounds)?;

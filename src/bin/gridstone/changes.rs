@@ -92,7 +92,8 @@ fn as_text(structure: &Structure, change: &Change, top: Option<Levels>) -> Strin
             .iter()
             .map(|window| format!("  base       {}", cells(window))),
     );
-    let to = change.to.iter().zip(top.unwrap_or(change.to).iter());
+    let top = top.unwrap_or(change.to);
+    let to = change.to.iter().zip(top.iter());
     let to = json::levels_text(structure, to.map(|(to, top)| *to.min(top)).collect());
     lines.extend(
         change

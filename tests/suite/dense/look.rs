@@ -122,7 +122,9 @@ pub fn reach(grid: &Grid, freshness: Freshness) -> Result<Option<Vec<i8>>, Strin
     let used = grid.levels_in_use().map_err(|e| e.to_string())?;
     let built = grid.reach().map_err(|e| e.to_string())?.or(used.first().copied());
     Ok(match built {
-        Some(built) if freshness != Freshness::Fresh && built != top.levels() => {
+        Some(built)
+            if freshness != Freshness::Fresh && (built != top.levels() || used.len() > 1) =>
+        {
             Some(numbers(&built))
         }
         _ => used.last().map(|base| summit(grid, &numbers(base))),

@@ -1,5 +1,7 @@
 //! Levels above the top, where one chunk holds all data: they are made of it as they are read.
 
+use std::collections::BTreeSet;
+
 use gridstone::{
     Aggregation, Axis, DType, Depth, Dimension, ErrorKind, Freshness, Grid, Layer, Level, Query,
     Schema, Store, Structure, Window,
@@ -66,7 +68,8 @@ fn i2_levels_above_the_top_are_those_that_a_smaller_chunk_has() {
                 let (answer, explained) = (grid.read(&query).unwrap(), grid.explain(&query));
                 let served = grid.serving(&query).unwrap();
                 assert_eq!(explained.unwrap().stored, answer.chunks_read, "{at:?}");
-                assert_eq!(served.len() as u64, answer.chunks_read, "{at:?}");
+                let named: BTreeSet<_> = served.iter().map(|served| served.location).collect();
+                assert_eq!(named.len() as u64, answer.chunks_read, "{at:?}");
             }
         }
     }
