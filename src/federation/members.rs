@@ -179,7 +179,7 @@ impl Federation {
         batch.expect_key(Space::Meta, meta::shards(grid.id()));
         batch.put(Space::Meta, meta::shards(grid.id()), manifest.encode()?);
         top.commit(batch, Durability::Sync)?;
-        drop((grid, top));
+        drop((present, grid, top));
         Self::assemble(options, place)
     }
 
@@ -455,8 +455,9 @@ pub(super) fn introduce(shard: &Grid, record: &ShardRecord) -> Result<()> {
 #[expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
     use super::*;
+    use crate::array::DType;
     use crate::grid::{Axis, Dimension, Structure};
-    use crate::{Aggregation, DType};
+    use crate::kernel::Aggregation;
 
     #[test]
     fn a_store_whose_grid_has_got_another_layer_becomes_no_shard() {
