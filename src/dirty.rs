@@ -4,12 +4,13 @@
 //! clears exactly these: a mark that arrives in between stays (invariant 6).
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::RangeInclusive;
 
 use crate::error::{Error, Result};
 use crate::grid::{Levels, Location, Structure, Window};
 use crate::key::{LayerId, Mark, MarkKey, Ticks};
 use crate::kv::{Batch, Order, Snapshot, Space, for_each_page};
-use crate::store::{Base, Grid};
+use crate::store::{Base, Grid, LayerSpec};
 
 /// An edge of the pyramid along which something changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -92,25 +93,31 @@ pub(crate) fn derivation(grid: &Grid, levels: Levels, base: &Base) -> Option<usi
         .find(|&d| levels[d] > base.finest()[d])
 }
 
-/// What stands in the value of a mark that is for one layer alone, in front of the layer's number.
-/// No ticks are so few bytes.
-const OF_LAYER: u8 = 0xff;
+/// What stands in the value of a mark that is for some layers alone, in front of the numbers of the
+/// first and the last of them, or of the only one. No ticks are so few bytes.
+const OF_LAYERS: u8 = 0xff;
 
-/// The layer that a mark is for, if it is for one alone.
-fn layer_of(value: &[u8]) -> Option<LayerId> {
+/// The layers that a mark is for, if it is for some alone.
+fn layers_of(value: &[u8]) -> Option<RangeInclusive<LayerId>> {
     match value {
-        [OF_LAYER, layer] => Some(LayerId(*layer)),
+        [OF_LAYERS, layer] => Some(LayerId(*layer)..=LayerId(*layer)),
+        [OF_LAYERS, first, last] => Some(LayerId(*first)..=LayerId(*last)),
         _ => None,
     }
 }
 
-/// Writes a mark for each edge that is for one layer alone.
-pub(crate) fn mark_layer(
+/// Writes a mark for each edge that is for some layers alone, which follow one another.
+pub(crate) fn mark_layers(
     grid: &Grid,
     batch: &mut Batch,
     edges: impl IntoIterator<Item = Edge>,
-    (layer, sequence): (LayerId, u64),
+    (layers, sequence): (&[LayerSpec], u64),
 ) {
+    let value = match layers {
+        [] => return,
+        [only] => vec![OF_LAYERS, only.id.0],
+        [first, .., last] => vec![OF_LAYERS, first.id.0, last.id.0],
+    };
     for Edge {
         parent,
         dimension,
@@ -124,7 +131,7 @@ pub(crate) fn mark_layer(
             sequence,
         };
         let key = MarkKey::new(grid.id(), grid.structure(), &mark).encode();
-        batch.put(Space::Dirty, key, vec![OF_LAYER, layer.0]);
+        batch.put(Space::Dirty, key, value.clone());
     }
 }
 
@@ -255,7 +262,7 @@ fn edge(grid: &Grid, key: &[u8]) -> Result<Edge> {
 
 /// The ticks that a mark is for.
 pub(crate) fn ticks(grid: &Grid, value: &[u8]) -> Result<Option<Ticks>> {
-    if value.is_empty() || layer_of(value).is_some() {
+    if value.is_empty() || layers_of(value).is_some() {
         return Ok(None);
     }
     let damaged =
@@ -290,8 +297,9 @@ pub(crate) fn pending_under(
             };
             let range = MarkKey::subtree(grid.id(), structure, dimension, &of, levels);
             for_each_page(snapshot, Space::Dirty, range, PAGE, |entries| {
-                let concerns =
-                    |value: &[u8]| layer_of(value).is_none_or(|layer| layers.contains(&layer));
+                let concerns = |value: &[u8]| {
+                    layers_of(value).is_none_or(|of| layers.iter().any(|layer| of.contains(layer)))
+                };
                 for (key, _) in entries.iter().filter(|(_, value)| concerns(value)) {
                     let edge = edge(grid, key)?;
                     if touches(grid, base, &edge, at) {

@@ -1,12 +1,14 @@
-//! A layer is added to a grid that holds data.
+//! Layers are added to a grid that holds data.
 //!
-//! One commit puts the schema with the layer in place of the old one, a chunk without data for the
-//! layer wherever the other layers have one, so that a place has aggregates of every layer or of
-//! none, and marks for the layer alone above all base data, which say that these chunks are out of
-//! date. Only bins that stand within the base, where events are many, are made in the commit. From
-//! then on it is a layer like the others: reads compute what is marked or tell that it is stale,
-//! and steps of aggregation consume the marks. Who still has the old schema when it comes to a
-//! commit is refused.
+//! One commit puts the schema with the layers in place of the old one, a chunk without data for
+//! each wherever the other layers have one, so that a place has aggregates of every layer or of
+//! none, and marks for these layers alone above all base data, which say that these chunks are out
+//! of date. A grid that had no layer has none of that, so its pyramid reaches up to the top from
+//! then on, as when it rises over a base that was there before. Only bins that stand within the
+//! base, where events are many, are made in the commit, since no mark makes them. From then on they
+//! are layers like the others: reads compute what is marked or tell that it is stale, and steps of
+//! aggregation consume the marks. Who still has the old schema when it comes to a commit is
+//! refused.
 
 use super::raise;
 use crate::dirty;
@@ -17,19 +19,19 @@ use crate::kernel::Aggregation;
 use crate::key::{ChunkKey, LayerId, Ticks, meta};
 use crate::kv::{Batch, Durability, Snapshot, Space};
 use crate::store::{
-    Base, BatchNumber, ChunkInfo, ChunkReader, Grid, LayerChunks, LayerSpec, Policy, Pyramid,
-    Store, write_schema,
+    Base, BatchNumber, ChunkInfo, ChunkReader, Grid, LayerChunks, Policy, Pyramid, Store,
+    write_reach, write_schema,
 };
 
 /// The bytes that the one commit may have.
 const COMMIT_MAX: usize = 1 << 30;
 
-/// Adds a layer, durably. Gives the grid with it.
-pub(crate) fn add(store: &Store, name: &str, aggregation: &Aggregation) -> Result<Grid> {
+/// Adds layers, all of them or none, durably. Gives the grid with them.
+pub(crate) fn add(store: &Store, name: &str, aggregations: &[Aggregation]) -> Result<Grid> {
     store.backlog().admit()?;
     loop {
         let old = store.grid(name)?;
-        let grid = with_layer(&old, aggregation)?;
+        let grid = with_layers(&old, aggregations)?;
         // Nobody aggregates meanwhile, so that others meet at the base only.
         let aggregator = store.aggregator(old.id());
         let _held = store.aggregating(&aggregator)?;
@@ -41,16 +43,26 @@ pub(crate) fn add(store: &Store, name: &str, aggregation: &Aggregation) -> Resul
     }
 }
 
-/// The same grid with the layer in its schema.
-fn with_layer(old: &Grid, aggregation: &Aggregation) -> Result<Grid> {
-    if old.schema().aggregators().contains(aggregation) {
+/// The same grid with the layers in its schema.
+fn with_layers(old: &Grid, aggregations: &[Aggregation]) -> Result<Grid> {
+    let mut known = old.schema().aggregators().iter();
+    if let Some(there) = known.find(|of| aggregations.contains(of)) {
         return Err(old.blame(Error::new(
             ErrorKind::AlreadyExists,
-            format!("it has the layer `{aggregation}` already"),
+            format!("it has the layer `{there}` already"),
         )));
     }
-    let schema = SchemaBuilder::from(old.schema().clone())
-        .aggregator(aggregation.clone())
+    if aggregations.is_empty() {
+        let why = "no aggregator is named, so there is no layer to add; name one or more";
+        return Err(old.blame(Error::invalid(why)));
+    }
+    let schema = aggregations
+        .iter()
+        .cloned()
+        .fold(
+            SchemaBuilder::from(old.schema().clone()),
+            SchemaBuilder::aggregator,
+        )
         .build()
         .map_err(|e| old.blame(e))?;
     let grid = old.store().handle(old.id(), &old.name(), schema);
@@ -67,7 +79,7 @@ fn attempt(store: &Store, grids: (&Grid, &Grid), number: &BatchNumber) -> Result
     store.commit(batch, Durability::Sync).map(drop)
 }
 
-/// The commit that puts a grid with a layer in place of the one without.
+/// The commit that puts a grid with more layers in place of the one without.
 fn prepared(
     snapshot: &dyn Snapshot,
     (old, grid): (&Grid, &Grid),
@@ -77,19 +89,26 @@ fn prepared(
     old.expect_schema(snapshot, &mut batch)?;
     refuse_shared(old, snapshot, &mut batch)?;
     batch.expect_key(Space::Meta, meta::reach(grid.id()));
-    let state = grid.state(snapshot)?;
-    let pyramid = state
-        .pyramid(grid.structure())
-        .filter(|_| !old.layers().is_empty());
-    if let (Some(pyramid), Some(layer)) = (pyramid, grid.layers().last()) {
-        fill(grid, snapshot, &mut batch, (layer, &pyramid.base))?;
+    let (added, first) = (
+        &grid.layers()[old.layers().len()..],
+        old.layers().is_empty(),
+    );
+    // Where there was no layer, those who write to the base leave no marks.
+    let listed = if first { LayerId::BASE } else { LayerId::FIRST };
+    batch.expect_range(Space::Directory, ChunkKey::layer(grid.id(), listed));
+    if let Some(pyramid) = grid.state(snapshot)?.pyramid(grid.structure()) {
+        let chunks = grid.chunk_reader(snapshot).of_layers(added);
+        fill(chunks, &mut batch, (listed, &pyramid.base))?;
+        let top = if first { pyramid.top } else { pyramid.built };
         let from_base = Pyramid {
-            base: pyramid.base,
-            built: pyramid.base.finest(),
-            top: pyramid.built,
+            top,
+            ..Pyramid::of(pyramid.base)
         };
         let edges = raise::edges(grid, snapshot, &from_base)?;
-        dirty::mark_layer(grid, &mut batch, edges, (layer.id, number.get()));
+        dirty::mark_layers(grid, &mut batch, edges, (added, number.get()));
+        if top != pyramid.built {
+            write_reach(&mut batch, grid.id(), top)?;
+        }
     }
     write_schema(&mut batch, grid.id(), grid.schema())?;
     let bytes: usize = batch
@@ -116,7 +135,7 @@ fn refuse_shared(grid: &Grid, snapshot: &dyn Snapshot, batch: &mut Batch) -> Res
     })?;
     if shared {
         return Err(grid.blame(Error::invalid(
-            "it is one grid in several stores, which all have its layers; make a federation of grids with the layer",
+            "it is one grid in several stores, which all have its layers, so that none is added to one of them; make another federation by FederationOptions::create, of a schema with the layer, and put the data into it",
         )));
     }
     keys.into_iter()
@@ -124,18 +143,19 @@ fn refuse_shared(grid: &Grid, snapshot: &dyn Snapshot, batch: &mut Batch) -> Res
     Ok(())
 }
 
-/// Adds a chunk without data for a layer wherever others have one.
+/// Adds a chunk without data for each layer wherever others have one, and the bins of events of the
+/// base; what is `listed` is the base if there are no others.
 fn fill(
-    grid: &Grid,
-    snapshot: &dyn Snapshot,
+    chunks: ChunkReader<'_>,
     batch: &mut Batch,
-    (layer, base): (&LayerSpec, &Base),
+    (listed, base): (LayerId, &Base),
 ) -> Result<()> {
-    let range = ChunkKey::layer(grid.id(), LayerId::FIRST);
-    let mut places: Vec<ChunkInfo> = Vec::new();
-    grid.directory(snapshot, range.clone(), &mut |chunk| places.push(chunk))?;
-    batch.expect_range(Space::Directory, range);
-    let chunks = grid.chunk_reader(snapshot).of_layer(layer);
+    let (grid, mut places) = (chunks.grid, Vec::<ChunkInfo>::new());
+    let range = ChunkKey::layer(grid.id(), listed);
+    grid.directory(chunks.snapshot, range, &mut |chunk| {
+        let has = listed != LayerId::BASE || !chunk.is_chunk();
+        places.extend(has.then_some(chunk));
+    })?;
     for ChunkInfo {
         location: at,
         ticks,
@@ -145,7 +165,7 @@ fn fill(
         let ticks = ticks.as_deref().and_then(Ticks::new);
         let writes = match halved_base(chunks, base, &at)? {
             Some(bins) => chunks.encode(&at, &bins, None),
-            None => chunks.blank(layer, &at, ticks.as_ref()),
+            None => chunks.blank(&at, ticks.as_ref()),
         };
         super::write(chunks, batch, writes)?;
     }
@@ -156,37 +176,48 @@ fn fill(
 /// written with the events, so that no mark makes them anew.
 fn halved_base(chunks: ChunkReader<'_>, base: &Base, at: &Location) -> Result<Option<LayerChunks>> {
     let irregular = chunks.grid.structure().irregular_axis();
-    let within =
-        irregular.is_some_and(|irregular| at.levels[irregular.dimension] <= irregular.bucket);
-    if !within || Column::layer_of(base, at) != LayerId::BASE {
+    if irregular.is_none() || Column::layer_of(base, at) != LayerId::BASE {
         return Ok(None);
     }
-    let ticks = chunks.ticks_of(LayerId::BASE, at)?;
-    let events = chunks.layers_at(at, base, &ticks)?;
-    events.map(|events| chunks.bins_of(at, &events)).transpose()
+    chunks.branch_bins(at, base)
 }
 
 impl Store {
-    /// Adds a layer of aggregates to a grid, durably, in one commit; gives a handle with it. Other
-    /// layers stay as they are, and are read as before.
-    ///
-    /// The layer is computed from the base as after a put: at once under
-    /// [`Policy::Inline`], by the store's threads under [`Policy::Background`], by
-    /// [`Grid::aggregate`] under [`Policy::Manual`]. Until then reads of it tell what is stale, or
-    /// compute it ([`Freshness::Fresh`](crate::Freshness::Fresh)); so do reads that take it by
-    /// themselves, as resampling by area takes `mean`.
-    ///
-    /// Handles of the grid that were had before go on reading. Whatever would write through them
-    /// fails with [`Expired`](ErrorKind::Expired): open the grid again.
+    /// Adds a layer of aggregates to a grid, as [`add_aggregators`](Self::add_aggregators) does.
     ///
     /// # Errors
     ///
-    /// [`AlreadyExists`](ErrorKind::AlreadyExists) if the grid has the layer;
-    /// [`NotFound`](ErrorKind::NotFound) if there is no such grid; [`Invalid`](ErrorKind::Invalid)
-    /// for a grid in several stores, for an aggregator that needs a service's own code, and if the
-    /// grid has so many chunks that the commit would exceed 1 GiB, of some 10 million base chunks.
+    /// Those of [`add_aggregators`](Self::add_aggregators).
     pub fn add_aggregator(&self, grid: &str, aggregation: Aggregation) -> Result<Grid> {
-        let grid = add(self, grid, &aggregation)?;
+        self.add_aggregators(grid, [aggregation])
+    }
+
+    /// Adds layers of aggregates to a grid, all of them or none, durably, in one commit; gives a
+    /// handle with them. Other layers stay as they are, and are read as before.
+    ///
+    /// The layers are computed from the base as after a put: at once under
+    /// [`Policy::Inline`], by the store's threads under [`Policy::Background`], by
+    /// [`Grid::aggregate`] under [`Policy::Manual`]. Until then reads of them tell what is stale, or
+    /// compute it ([`Freshness::Fresh`](crate::Freshness::Fresh)); so do reads that take one by
+    /// themselves, as resampling by area takes `mean`.
+    ///
+    /// Handles of the grid that were had before go on reading: what they knew. Whatever would write
+    /// through them fails with [`Expired`](ErrorKind::Expired): open the grid again.
+    ///
+    /// # Errors
+    ///
+    /// [`AlreadyExists`](ErrorKind::AlreadyExists) if the grid has one of the layers;
+    /// [`NotFound`](ErrorKind::NotFound) if there is no such grid; [`Invalid`](ErrorKind::Invalid)
+    /// if none is named or one twice, for a grid in several stores, for an aggregator that needs a
+    /// service's own code, and if the grid has so many chunks that the commit would exceed 1 GiB, of
+    /// some 10 million base chunks.
+    pub fn add_aggregators(
+        &self,
+        grid: &str,
+        aggregations: impl IntoIterator<Item = Aggregation>,
+    ) -> Result<Grid> {
+        let aggregations: Vec<Aggregation> = aggregations.into_iter().collect();
+        let grid = add(self, grid, &aggregations)?;
         if self.policy() == Policy::Inline {
             match grid.aggregate() {
                 // What is blocked by damage stays marked, durably.

@@ -6,12 +6,13 @@ use std::collections::BTreeSet;
 use super::{Aggregated, write};
 use crate::dirty::derivation;
 use crate::error::{Error, ErrorKind, Result};
+use crate::events::{Column, Trie};
 use crate::feed::{self, Changed};
 use crate::grid::Location;
 use crate::key::{ChunkKey, LayerId, MarkKey, meta};
 use crate::kv::{Batch, Durability, KeyRange, Snapshot, Space, for_each_page};
 use crate::store::{
-    Base, BatchNumber, Blocked, ChunkContent, ChunkPlace, ChunkReader, ChunkWrite, Grid,
+    Base, BaseChunk, BatchNumber, Blocked, ChunkContent, ChunkPlace, ChunkReader, ChunkWrite, Grid,
     LayerChunks, Store,
 };
 
@@ -143,17 +144,29 @@ fn remade(grid: &Grid, snapshot: &dyn Snapshot, at: &Location) -> Result<Option<
     let Some(base) = state.base else {
         return Ok(None);
     };
-    let irregular = structure
-        .irregular_axis()
-        .is_some_and(|irregular| irregular.level(at) <= irregular.bucket);
-    let Some(dimension) = derivation(grid, at.levels, &base).filter(|_| !irregular) else {
-        return Ok(None);
-    };
     let mut batch = Batch::at(snapshot);
     for record in [meta::schema, meta::reach, meta::base_levels] {
         batch.expect_key(Space::Meta, record(grid.id()));
     }
     batch.expect_key(Space::Directory, chunks.key(LayerId::FIRST, at));
+    if structure
+        .irregular_axis()
+        .is_some_and(|irregular| irregular.level(at) <= irregular.bucket)
+    {
+        // Whatever changes its events writes the place itself anew.
+        batch.expect_key(
+            Space::Directory,
+            chunks.key(Column::layer_of(&base, at), at),
+        );
+        let Some(bins) = chunks.branch_bins(at, &base)? else {
+            return Ok(None);
+        };
+        let _: Aggregated = write(chunks, &mut batch, chunks.encode(at, &bins, None))?;
+        return Ok(Some(batch));
+    }
+    let Some(dimension) = derivation(grid, at.levels, &base) else {
+        return Ok(None);
+    };
     let mut parts: Vec<(u8, Option<LayerChunks>)> = Vec::new();
     for (number, child) in (0_u8..=u8::MAX).zip(structure.children(at, dimension)) {
         [LayerId::BASE, LayerId::FIRST]
@@ -217,6 +230,34 @@ pub(crate) fn rebuild(grid: &Grid, out: &BTreeSet<Location>) -> Result<()> {
     grid.aggregate().map(drop)
 }
 
+/// Makes the bins of all buckets that are halved anew, which no mark does, and joins what fits one
+/// chunk without those that are taken out.
+fn remake_buckets(
+    chunks: ChunkReader<'_>,
+    batch: &mut Batch,
+    out: &BTreeSet<Location>,
+) -> Result<()> {
+    let (grid, structure) = (chunks.grid, chunks.grid.structure());
+    let Some(irregular) = structure.irregular_axis() else {
+        return Ok(());
+    };
+    let mut halved = Vec::new();
+    let range = ChunkKey::layer(grid.id(), LayerId::BASE);
+    grid.directory(chunks.snapshot, range, &mut |chunk| {
+        let is = !chunk.is_chunk() && irregular.is_bucket(&chunk.location);
+        halved.extend(is.then_some(chunk.location));
+    })?;
+    for bucket in halved {
+        let mut trie = Trie::new(chunks);
+        trie.remake::<BaseChunk>(&bucket, out)?;
+        let (writes, seen) = trie.finish();
+        seen.into_iter()
+            .for_each(|key| batch.expect_key(Space::Directory, key));
+        let _: Aggregated = write(chunks, batch, writes)?;
+    }
+    Ok(())
+}
+
 /// Removes all aggregates and marks: as after a bulk load, the next steps find that nothing reaches
 /// up to the top.
 fn cleared(
@@ -257,6 +298,7 @@ fn cleared(
     out.iter()
         .for_each(|at| batch.expect_key(Space::Directory, chunks.key(LayerId::BASE, at)));
     let _: Aggregated = write(chunks, &mut batch, writes)?;
+    remake_buckets(chunks, &mut batch, out)?;
     if let Some((base, to)) = state
         .base
         .zip(state.summit(structure))

@@ -59,6 +59,19 @@ impl ChunkReader<'_> {
         ))
     }
 
+    /// The bins of a place whose events lie in chunks below, made of these events alone; `None` of
+    /// any other place.
+    pub(crate) fn branch_bins(&self, at: &Location, base: &Base) -> Result<Option<LayerChunks>> {
+        let stored = Column::layer_of(base, at);
+        let within = irregular(*self).level(at) <= irregular(*self).bucket;
+        if !within || self.node(stored, at)? != Some(BucketNode::Branch) {
+            return Ok(None);
+        }
+        let ticks = self.ticks_of(stored, at)?;
+        let events = self.layers_at(at, base, &ticks)?;
+        events.map(|events| self.bins_of(at, &events)).transpose()
+    }
+
     /// The bins of a bucket; `None` if it has no events.
     pub(crate) fn bucket_bins(&self, at: &Location, base: &Base) -> Result<Option<LayerChunks>> {
         match self.node(Column::layer_of(base, at), at)? {

@@ -1,6 +1,6 @@
 //! Changing a bucket: chunks that overflow are halved, halves that fit one chunk are joined.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::change::EventChange;
 use super::column::BucketNode;
@@ -62,6 +62,18 @@ impl<'a> Trie<'a> {
         let altered = self.alter(bucket, change)?;
         self.put(bucket, &altered);
         Ok(altered.content)
+    }
+
+    /// Takes chunks of events out of a bucket, none of which is read, and makes the bins of all of
+    /// its branches anew.
+    pub(crate) fn remake<P: EventPlanes>(
+        &mut self,
+        bucket: &Location,
+        out: &BTreeSet<Location>,
+    ) -> Result<()> {
+        let remade: Altered<P> = self.remade(bucket, out)?;
+        self.put_remade(bucket, &remade);
+        Ok(())
     }
 
     /// What is to be written, each chunk once, and the keys of the directory that must be as they
@@ -159,11 +171,7 @@ impl<'a> Trie<'a> {
                 });
             } else {
                 let altered = self.alter(&child, part)?;
-                count += match &altered.content {
-                    TrieContent::Nothing => 0,
-                    TrieContent::Events(events) => events.len(),
-                    TrieContent::Branch(_) => self.irregular.capacity + 1,
-                };
+                count += self.held(&altered.content);
                 sides.push(TrieHalf {
                     number,
                     at: child,
@@ -176,6 +184,66 @@ impl<'a> Trie<'a> {
             self.join(at, sides)
         } else {
             self.update(at, sides)
+        }
+    }
+
+    fn remade<P: EventPlanes>(
+        &mut self,
+        at: &Location,
+        out: &BTreeSet<Location>,
+    ) -> Result<Altered<P>> {
+        if out.contains(at) {
+            let (content, before) = (TrieContent::Nothing, Some(BucketNode::Branch));
+            return Ok(Altered { content, before });
+        }
+        let before = self.node(P::LAYER, at)?;
+        let content = match &before {
+            None => TrieContent::Nothing,
+            Some(BucketNode::Events(ticks)) => TrieContent::Events(Events {
+                ticks: ticks.to_vec(),
+                planes: P::read(self.chunks, at, ticks)?,
+            }),
+            Some(BucketNode::Branch) => self.remade_branch(at, out)?,
+        };
+        Ok(Altered { content, before })
+    }
+
+    fn remade_branch<P: EventPlanes>(
+        &mut self,
+        at: &Location,
+        out: &BTreeSet<Location>,
+    ) -> Result<TrieContent<P>> {
+        let (mut sides, mut count) = (Vec::new(), 0);
+        for (number, child) in self.halves(at) {
+            let altered: Altered<P> = self.remade(&child, out)?;
+            count += self.held(&altered.content);
+            sides.push(TrieHalf {
+                number,
+                at: child,
+                altered: Some(altered),
+                node: None,
+            });
+        }
+        if count <= self.irregular.capacity {
+            return self.join(at, sides);
+        }
+        let mut parts = Vec::new();
+        for side in &sides {
+            if let Some(altered) = &side.altered {
+                let part = self.half_of(at, &side.at, &altered.content)?;
+                parts.push((side.number, part));
+                self.put_remade(&side.at, altered);
+            }
+        }
+        Ok(TrieContent::Branch(self.assemble(at, None, parts)))
+    }
+
+    /// How many events a place holds, or more than fit one chunk.
+    fn held<P>(&self, content: &TrieContent<P>) -> usize {
+        match content {
+            TrieContent::Nothing => 0,
+            TrieContent::Events(events) => events.ticks.len(),
+            TrieContent::Branch(_) => self.irregular.capacity + 1,
         }
     }
 
@@ -353,6 +421,14 @@ impl<'a> Trie<'a> {
                 self.write(P::absent(self.chunks, at, true));
                 self.write(self.chunks.encode(at, bins, None));
             }
+        }
+    }
+
+    /// The same, but of chunks of events that are what they were.
+    fn put_remade<P: EventPlanes>(&mut self, at: &Location, altered: &Altered<P>) {
+        let is = matches!(altered.content, TrieContent::Events(_));
+        if !(is && matches!(altered.before, Some(BucketNode::Events(_)))) {
+            self.put(at, altered);
         }
     }
 

@@ -173,11 +173,13 @@ impl Federation {
             }
             introduce(&own, &ShardRecord::of(manifest.identity, shard))?;
         }
-        let mut batch = Batch::at(grid.present()?.as_ref());
+        let present = grid.present()?;
+        let mut batch = Batch::at(present.as_ref());
+        grid.expect_schema(present.as_ref(), &mut batch)?;
         batch.expect_key(Space::Meta, meta::shards(grid.id()));
         batch.put(Space::Meta, meta::shards(grid.id()), manifest.encode()?);
         top.commit(batch, Durability::Sync)?;
-        drop((grid, top));
+        drop((present, grid, top));
         Self::assemble(options, place)
     }
 
@@ -440,8 +442,40 @@ pub(super) fn open_member(
 
 /// Writes into a shard which one it is.
 pub(super) fn introduce(shard: &Grid, record: &ShardRecord) -> Result<()> {
-    let mut batch = Batch::at(shard.present()?.as_ref());
+    let present = shard.present()?;
+    let mut batch = Batch::at(present.as_ref());
+    // All stores of a federation have its layers.
+    shard.expect_schema(present.as_ref(), &mut batch)?;
     batch.expect_key(Space::Meta, meta::shard(shard.id()));
     batch.put(Space::Meta, meta::shard(shard.id()), record.encode()?);
     shard.store().commit(batch, Durability::Sync).map(|_| ())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+mod tests {
+    use super::*;
+    use crate::array::DType;
+    use crate::grid::{Axis, Dimension, Structure};
+    use crate::kernel::Aggregation;
+
+    #[test]
+    fn a_store_whose_grid_has_got_another_layer_becomes_no_shard() {
+        let store = Store::in_memory().unwrap();
+        let x = Dimension::regular("x", [Axis::new("x", 0.0, 1.0, 4)]);
+        let structure = Structure::builder().dimension(x).build().unwrap();
+        let schema = Schema::builder(structure, DType::U8).build().unwrap();
+        let grid = store.create("a", schema).unwrap();
+        store.add_aggregator("a", Aggregation::Max).unwrap();
+        let record = ShardRecord {
+            federation: 1,
+            name: "west".to_owned(),
+            moves: 0,
+        };
+        let error = introduce(&grid, &record).unwrap_err();
+        assert_eq!(error.kind(), &ErrorKind::Expired, "{error}");
+        let present = grid.present().unwrap();
+        let found = ShardRecord::read(&grid, present.as_ref()).unwrap();
+        assert_eq!(found, None);
+    }
 }

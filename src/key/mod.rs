@@ -16,8 +16,8 @@
 //! from the one before, as [`Ticks::encode`] has it. Along an irregular dimension it has such an
 //! entry of 0 bytes for each place of the base below which chunks of events lie. A mark that such a
 //! chunk has left has the ticks that changed for its value, in the same form; all have changed
-//! where it has none. One that is for a single layer, which was added, has 0xff and the number of
-//! the layer for its value.
+//! where it has none. One that is for layers alone that were added has 0xff and the numbers of the
+//! first and the last of them, or of the only one, for its value.
 //!
 //! A level stands as 127 - level where the coarsest comes first, as level + 128 where the finest
 //! does. Dimensions stand in key order: the refinable one, the other regular ones, the Fixed ones,

@@ -2,9 +2,9 @@
 
 use super::node::{NodeCells, NodeVisit, OpenedNodes};
 use super::scan::Class;
-use super::tally::{Range, SlotTally, joined, no_range};
+use super::tally::{SlotCells, SlotTally};
 use super::walk::Walk;
-use crate::array::{Cell, Number, with_cells};
+use crate::array::{Cell, with_cells};
 use crate::error::Result;
 use crate::grid::Levels;
 use crate::store::BaseChunk;
@@ -64,73 +64,25 @@ impl Walk<'_> {
             }
         });
         let weight = full.0 * self.plan.unit;
-        for (
-            tally,
-            SlotCells {
-                values,
-                whole,
-                range,
-                counted,
-            },
-        ) in tallies.iter_mut().zip(found)
-        {
-            let whole = whole
+        for (tally, found) in tallies.iter_mut().zip(found) {
+            let whole = found
+                .whole
                 .zip(super::layer_values::whole(weight))
                 .and_then(|(sum, weight)| sum.checked_mul(weight));
-            tally.add_values((&values, range), full.0, weight, whole);
+            tally.add_cells(&found, full.0, weight, whole);
             if let Some(bins) = &self.query().bins {
-                counted
+                found
+                    .counted
                     .iter()
                     .for_each(|&value| tally.count(bins, bins.counter(value), full.0));
             }
             if self.query().classes {
-                for &value in &counted {
+                for &value in &found.counted {
                     tally.class(value, full.0);
                     self.check_classes(tally)?;
                 }
             }
         }
         Ok(left)
-    }
-}
-
-/// The cells of a chunk that are counted in one slot.
-#[derive(Clone)]
-struct SlotCells {
-    values: Vec<f64>,
-    /// Their sum, of integers.
-    whole: Option<i128>,
-    range: Range,
-    /// The same, exactly, where bins or classes are wanted.
-    counted: Vec<Number>,
-}
-
-impl Default for SlotCells {
-    fn default() -> Self {
-        Self {
-            values: Vec::new(),
-            whole: Some(0),
-            range: no_range(),
-            counted: Vec::new(),
-        }
-    }
-}
-
-impl SlotCells {
-    fn add<T: Cell>(&mut self, value: T, counted: bool) {
-        let number = value.number();
-        self.values.push(number.to_f64());
-        self.range = joined(self.range, (number, number));
-        if !T::DTYPE.is_float() {
-            self.whole = self
-                .whole
-                .zip(number.whole())
-                .and_then(|(sum, value)| sum.checked_add(value));
-        } else {
-            self.whole = None;
-        }
-        if counted {
-            self.counted.push(number);
-        }
     }
 }

@@ -252,7 +252,7 @@ impl KnownStatistics<'_> {
         };
         let known = times(
             moments.area,
-            moments.std.powi(2) + (moments.mean - about).powi(2),
+            moments.std.powi(2) + (moments.mean - about + moments.rest).powi(2),
         );
         let parts = || self.doubts.iter().map(|doubt| (doubt, squares(doubt)));
         let low = least_mean(

@@ -34,6 +34,10 @@ enum Sums {
     Means { values: Cells, rounding: f64 },
 }
 
+/// How many times a deviation a mean may be, so that what a double rounds off the mean is some
+/// billionth of the deviation.
+const LARGE: f64 = 4_194_304.0;
+
 /// How large sums may be without having lost a unit on the way: integers saturate, doubles round.
 fn limit(sums: DType) -> f64 {
     if sums == DType::F64 {
@@ -117,7 +121,9 @@ impl Facts {
         }
         self.valid = self.valid.take().or(weight);
         let values = if is(plan.found.moments) {
-            self.take_moments(spec, &values, state)
+            let schema = chunks.grid.schema();
+            let wide = plan.integer && schema.dtype().size() == 8;
+            self.take_moments((spec, wide), &values, state)
         } else {
             values
         };
@@ -144,15 +150,31 @@ impl Facts {
         }
     }
 
-    /// Takes the chunk of a layer of variances or deviations, and gives its means.
-    fn take_moments(&mut self, spec: &LayerSpec, values: &Cells, state: Vec<Cells>) -> Cells {
+    /// Takes the chunk of a layer of variances or deviations, and gives its means. Of `wide` cells,
+    /// integers of 64 bits, the layer has doubles, so that nothing is known for certain of those that
+    /// are large beside what they deviate.
+    fn take_moments(
+        &mut self,
+        (spec, wide): (&LayerSpec, bool),
+        values: &Cells,
+        state: Vec<Cells>,
+    ) -> Cells {
         let means = state.into_iter().next().unwrap_or_else(|| values.clone());
         let root = spec.aggregation == Aggregation::Std;
-        let deviations = doubles(values)
+        let deviations: Vec<f64> = doubles(values)
             .into_iter()
             .map(|value| if root { value } else { value.sqrt() })
             .collect();
-        self.moments = Some((doubles(&means), deviations));
+        let sure = |(mean, std): (f64, &f64)| {
+            let near = *std == 0.0 || mean.abs() <= std * LARGE;
+            if !wide || near && mean.abs() < 52.0_f64.exp2() {
+                mean
+            } else {
+                f64::NAN
+            }
+        };
+        let known = doubles(&means).into_iter().zip(&deviations).map(sure);
+        self.moments = Some((known.collect(), deviations));
         means
     }
 
@@ -219,6 +241,7 @@ impl Facts {
         finite.then(|| TallyMoments {
             area,
             mean: means[cell],
+            rest: 0.0,
             std: deviations[cell],
         })
     }
@@ -244,11 +267,7 @@ impl Facts {
             sum: Sum::of(mean, weight),
             whole: integers.and_then(|(value, weight)| value.checked_mul(weight)),
             range: (value, value),
-            moments: TallyMoments {
-                area,
-                mean,
-                std: 0.0,
-            },
+            moments: TallyMoments::alike(area, value),
         })
     }
 

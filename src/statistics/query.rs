@@ -28,7 +28,6 @@ pub enum Stat {
     /// The greatest value.
     Max,
     /// The standard deviation of the population: divided by n, not n - 1.
-    /// Integers beyond 2^53 are rounded to doubles for it.
     Std,
 }
 

@@ -4,15 +4,26 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use super::query::Bins;
-use crate::array::Number;
+use crate::array::{Cell, Number};
 use crate::kernel::Sum;
 
 /// Area, mean, and standard deviation.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct TallyMoments {
     pub(super) area: f64,
+    /// The double nearest to the mean, and what the mean is beyond it: integers beyond 2^53 differ
+    /// by less than doubles do.
     pub(super) mean: f64,
+    pub(super) rest: f64,
     pub(super) std: f64,
+}
+
+/// The double nearest to a sum, and what the sum is beyond it (D. Knuth, 1969).
+fn two_sum(a: f64, b: f64) -> (f64, f64) {
+    let sum = a + b;
+    let of_b = sum - a;
+    let rest = (a - (sum - of_b)) + (b - of_b);
+    (sum, if rest.is_finite() { rest } else { 0.0 })
 }
 
 impl TallyMoments {
@@ -30,7 +41,7 @@ impl TallyMoments {
         let (mine, theirs) = (self.area / area, other.area / area);
         // Half of it, as the distance itself may lie beyond the doubles; what it is multiplied by
         // is at most 1.
-        let half = other.mean / 2.0 - self.mean / 2.0;
+        let half = (other.mean / 2.0 - self.mean / 2.0) + (other.rest / 2.0 - self.rest / 2.0);
         let between = half * (2.0 * (mine * theirs).sqrt());
         let within = (self.std * mine.sqrt()).hypot(other.std * theirs.sqrt());
         // Of infinities there is no deviation.
@@ -39,11 +50,11 @@ impl TallyMoments {
         } else {
             f64::NAN
         };
-        let apart = other.mean - self.mean;
-        self.mean = if apart.is_finite() {
-            self.mean + apart * theirs
+        let apart = (other.mean - self.mean) + (other.rest - self.rest);
+        (self.mean, self.rest) = if apart.is_finite() {
+            two_sum(self.mean, self.rest + apart * theirs)
         } else {
-            self.mean * mine + other.mean * theirs
+            (self.mean * mine + other.mean * theirs, 0.0)
         };
         self.area = area;
     }
@@ -63,8 +74,36 @@ impl TallyMoments {
         Self {
             area: count * full,
             mean,
+            rest: 0.0,
             std,
         }
+    }
+
+    /// Those of an area of one value.
+    pub(super) fn alike(area: f64, value: Number) -> Self {
+        let of_none = Self {
+            area,
+            ..Self::default()
+        };
+        match value.whole() {
+            Some(whole) => of_none.beyond(whole),
+            None => Self {
+                mean: value.to_f64(),
+                ..of_none
+            },
+        }
+    }
+
+    /// Those of the values that are as far beyond a whole number.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the double nearest to a whole number of 64 bits"
+    )]
+    fn beyond(self, pivot: i128) -> Self {
+        let nearest = pivot as f64;
+        let rest = (pivot - nearest as i128) as f64;
+        let (mean, rest) = two_sum(nearest, rest + self.mean);
+        Self { mean, rest, ..self }
     }
 }
 
@@ -113,6 +152,60 @@ pub(super) struct Share {
     pub(super) whole: Option<i128>,
     pub(super) range: Range,
     pub(super) moments: TallyMoments,
+}
+
+/// Base cells that are counted in one slot.
+#[derive(Clone, Debug)]
+pub(super) struct SlotCells {
+    values: Vec<f64>,
+    /// Of integers of 64 bits the first of them, and how far each is beyond it.
+    apart: Option<(i128, Vec<f64>)>,
+    /// Their sum, of integers.
+    pub(super) whole: Option<i128>,
+    range: Range,
+    /// The same, exactly, where bins or classes are wanted.
+    pub(super) counted: Vec<Number>,
+}
+
+impl Default for SlotCells {
+    fn default() -> Self {
+        Self {
+            values: Vec::new(),
+            apart: None,
+            whole: Some(0),
+            range: no_range(),
+            counted: Vec::new(),
+        }
+    }
+}
+
+impl SlotCells {
+    pub(super) fn add<T: Cell>(&mut self, value: T, counted: bool) {
+        let number = value.number();
+        self.values.push(number.to_f64());
+        self.range = joined(self.range, (number, number));
+        let whole = number.whole().filter(|_| !T::DTYPE.is_float());
+        self.whole = self
+            .whole
+            .zip(whole)
+            .and_then(|(sum, value)| sum.checked_add(value));
+        if let Some(value) = whole.filter(|_| T::DTYPE.size() == 8) {
+            let (pivot, apart) = self.apart.get_or_insert((value, Vec::new()));
+            apart.push((value - *pivot) as f64);
+        }
+        if counted {
+            self.counted.push(number);
+        }
+    }
+
+    fn moments(&self, mean: f64, full: f64) -> TallyMoments {
+        let Some((pivot, apart)) = &self.apart else {
+            return TallyMoments::of(&self.values, mean, full);
+        };
+        let mut sum = Sum::default();
+        apart.iter().for_each(|value| sum.add(*value));
+        TallyMoments::of(apart, sum.over(apart.len() as f64), full).beyond(*pivot)
+    }
 }
 
 /// What is known for certain of some cells. Areas are in level-0 cells.
@@ -178,27 +271,25 @@ impl SlotTally {
         self.moments.add(share.moments);
     }
 
-    /// Adds base cells of a range, each of the area `full`, of which `scale` times the value is
-    /// summed.
-    pub(super) fn add_values(
+    /// Adds base cells, each of the area `full`, of which `scale` times the value is summed.
+    pub(super) fn add_cells(
         &mut self,
-        (values, range): (&[f64], Range),
+        cells: &SlotCells,
         full: f64,
         scale: f64,
         whole: Option<i128>,
     ) {
-        if values.is_empty() {
+        if cells.values.is_empty() {
             return;
         }
         let mut sum = Sum::default();
-        values.iter().for_each(|value| sum.add(*value));
-        let count = values.len() as f64;
+        cells.values.iter().for_each(|value| sum.add(*value));
+        let count = cells.values.len() as f64;
         self.area += count * full;
         self.sum.merge(&sum, scale);
         self.add_whole(whole);
-        self.range = joined(self.range, range);
-        self.moments
-            .add(TallyMoments::of(values, sum.over(count), full));
+        self.range = joined(self.range, cells.range);
+        self.moments.add(cells.moments(sum.over(count), full));
     }
 
     fn add_whole(&mut self, whole: Option<i128>) {
@@ -266,13 +357,49 @@ impl SlotTally {
 mod tests {
     use super::*;
 
-    fn of(values: &[f64]) -> SlotTally {
-        let range = values.iter().fold(no_range(), |range, value| {
-            joined(range, ((*value).into(), (*value).into()))
-        });
-        let mut tally = SlotTally::default();
-        tally.add_values((values, range), 1.0, 1.0, None);
+    fn of<T: Cell>(values: &[T]) -> SlotTally {
+        let (mut cells, mut tally) = (SlotCells::default(), SlotTally::default());
+        values.iter().for_each(|value| cells.add(*value, false));
+        tally.add_cells(&cells, 1.0, 1.0, None);
         tally
+    }
+
+    /// The deviation of whole numbers, by whole numbers.
+    fn deviation(values: &[i128]) -> f64 {
+        let (n, pivot) = (i128::try_from(values.len()).expect("few"), values[0]);
+        let apart = || values.iter().map(|value| value - pivot);
+        let (sum, squares) = (apart().sum::<i128>(), apart().map(|v| v * v).sum::<i128>());
+        ((n * squares - sum * sum) as f64).sqrt() / n as f64
+    }
+
+    #[test]
+    fn whole_numbers_that_are_no_doubles_deviate_by_what_they_differ() {
+        for pivot in [
+            0,
+            1 << 52,
+            (1 << 53) + 1,
+            1 << 60,
+            i64::MAX - 1000,
+            i64::MIN,
+        ] {
+            for spread in [1, 7, 1000] {
+                let of_seed = |i: i64| pivot + (i * i * 37 + i * 11) % spread.min(1000);
+                let values: Vec<i64> = (0..240).map(of_seed).collect();
+                let whole: Vec<i128> = values.iter().map(|v| (*v).into()).collect();
+                let want = deviation(&whole);
+                for size in [1, 3, 16, 240] {
+                    let mut parts = SlotTally::default();
+                    values.chunks(size).for_each(|part| parts.merge(of(part)));
+                    let got = parts.moments.std;
+                    assert!(
+                        (got - want).abs() <= 1e-9 * want,
+                        "{pivot} {spread} {size}: {got}, not {want}"
+                    );
+                }
+            }
+        }
+        let few = of(&[0_u64, 1, 6, 7].map(|v| v + (1 << 63)));
+        assert!((few.moments.std - 9.25_f64.sqrt()).abs() < 1e-12);
     }
 
     #[test]

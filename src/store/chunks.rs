@@ -89,10 +89,13 @@ impl<'a> ChunkReader<'a> {
     /// One of a single layer.
     #[must_use]
     pub(crate) fn of_layer(self, layer: &'a LayerSpec) -> Self {
-        Self {
-            layers: std::slice::from_ref(layer),
-            ..self
-        }
+        self.of_layers(std::slice::from_ref(layer))
+    }
+
+    /// One of some layers.
+    #[must_use]
+    pub(crate) fn of_layers(self, layers: &'a [LayerSpec]) -> Self {
+        Self { layers, ..self }
     }
 
     /// The layers that it is of.
@@ -478,16 +481,12 @@ impl<'a> ChunkReader<'a> {
         self.layers.iter().zip(chunks).map(of_layer).collect()
     }
 
-    /// The write of a layer's chunk without data, of events if there are ticks.
-    pub(crate) fn blank(
-        &self,
-        layer: &LayerSpec,
-        at: &Location,
-        ticks: Option<&Ticks>,
-    ) -> Vec<ChunkWrite> {
+    /// The writes of chunks without data, of events if there are ticks.
+    pub(crate) fn blank(&self, at: &Location, ticks: Option<&Ticks>) -> Vec<ChunkWrite> {
         let cells = self.shape(ticks).iter().product();
-        self.of_layer(layer)
-            .encode(at, &[layer.rule.blank(cells)], ticks)
+        let blank = |layer: &LayerSpec| layer.rule.blank(cells);
+        let chunks: LayerChunks = self.layers.iter().map(blank).collect();
+        self.encode(at, &chunks, ticks)
     }
 
     /// The writes by which the aggregates at a location go.

@@ -1,6 +1,6 @@
 //! A grid: a cheap handle to one dataset of a store.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::chunks::ChunkReader;
 use super::layers::LayerSpec;
@@ -34,6 +34,8 @@ struct GridInfo {
     id: GridId,
     name: Arc<Mutex<String>>,
     schema: Schema,
+    /// The bytes of the schema's record, once they were seen to be those of this schema.
+    record: OnceLock<Vec<u8>>,
     layers: Vec<LayerSpec>,
     desk: Arc<Desk>,
 }
@@ -47,6 +49,7 @@ impl Grid {
                 id,
                 name,
                 schema,
+                record: OnceLock::new(),
                 layers,
                 desk,
             }),
@@ -124,10 +127,13 @@ impl Grid {
     }
 
     pub(crate) fn layer_name(&self, layer: LayerId) -> String {
-        self.layers()
-            .iter()
-            .find(|spec| spec.id == layer)
-            .map_or("base".to_owned(), |spec| spec.aggregation.to_string())
+        let known = self.layers().iter().find(|spec| spec.id == layer);
+        match known {
+            Some(spec) => spec.aggregation.to_string(),
+            None if layer == LayerId::BASE => "base".to_owned(),
+            // One that was added since this handle was had.
+            None => format!("layer {}", layer.0),
+        }
     }
 
     /// What the chunk of a layer at a location is called in messages.
@@ -162,6 +168,8 @@ impl Grid {
             .map_err(|e| e.within(format!("grid `{}` cannot be read", self.name())))?;
         Ok(State {
             ceiling: self.store().ceiling(),
+            // Of layers that this handle does not know it reads nothing.
+            reach: state.reach.filter(|_| !self.layers().is_empty()),
             ..state
         })
     }
@@ -173,7 +181,7 @@ impl Grid {
         let (mut known, mut there) = (true, false);
         snapshot.get_many(Space::Meta, std::slice::from_ref(&key), &mut |_, record| {
             there = record.is_some();
-            known = record.is_none_or(|record| catalog::is_schema(record, self.schema()));
+            known = record.map_or(Ok(true), |record| self.knows(record))?;
             Ok(())
         })?;
         if !known {
@@ -190,6 +198,19 @@ impl Grid {
         }
         batch.expect_key(Space::Meta, key);
         Ok(())
+    }
+
+    /// Whether a record of the grid's schema is that of the schema that this handle knows.
+    fn knows(&self, record: &[u8]) -> Result<bool> {
+        let seen = &self.inner.record;
+        if seen.get().is_some_and(|seen| seen == record) {
+            return Ok(true);
+        }
+        let known = catalog::is_schema(record, self.schema()).map_err(|e| self.blame(e))?;
+        if known {
+            seen.get_or_init(|| record.to_vec());
+        }
+        Ok(known)
     }
 
     /// A snapshot in which the grid is there.

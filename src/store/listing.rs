@@ -41,7 +41,7 @@ impl ChunkInfo {
     }
 
     /// Whether it is a chunk, not only the word that chunks of events lie below.
-    fn is_chunk(&self) -> bool {
+    pub(crate) fn is_chunk(&self) -> bool {
         self.bytes > 0
     }
 }
@@ -62,15 +62,28 @@ impl Grid {
         Ok(chunks)
     }
 
-    /// Every stored chunk of every layer, in key order: the base first, then each layer from its
-    /// top down.
+    /// Every stored chunk of every layer that this handle [knows](Self::schema), in key order: the
+    /// base first, then each layer from its top down.
     pub fn stored_chunks(&self) -> Result<Vec<ChunkInfo>> {
         let snapshot = self.present()?;
         let mut chunks = Vec::new();
-        self.directory(snapshot.as_ref(), ChunkKey::all(self.id()), &mut |chunk| {
+        // What was added since it was had stands behind.
+        let last = self.layers().last().map_or(LayerId::BASE, |spec| spec.id);
+        let range = KeyRange {
+            start: ChunkKey::all(self.id()).start,
+            end: ChunkKey::layer(self.id(), last).end,
+        };
+        self.directory(snapshot.as_ref(), range, &mut |chunk| {
             chunks.extend(Some(chunk).filter(ChunkInfo::is_chunk))
         })?;
         Ok(chunks)
+    }
+
+    /// The layers that say what is stored: the base, and the first of the aggregates, if this
+    /// handle knows of any.
+    fn listed(&self) -> impl Iterator<Item = LayerId> {
+        let first = self.layers().first().map(|spec| spec.id);
+        [LayerId::BASE].into_iter().chain(first)
     }
 
     /// The stored chunks at some levels that an extent touches: base chunks at the base levels,
@@ -91,8 +104,10 @@ impl Grid {
         else {
             return Ok(Vec::new());
         };
-        let mut chunks = self.chunks_within(snapshot.as_ref(), LayerId::BASE, &window)?;
-        chunks.extend(self.chunks_within(snapshot.as_ref(), LayerId::FIRST, &window)?);
+        let mut chunks = Vec::new();
+        for layer in self.listed() {
+            chunks.extend(self.chunks_within(snapshot.as_ref(), layer, &window)?);
+        }
         Ok(chunks)
     }
 
@@ -133,8 +148,10 @@ impl Grid {
         snapshot: &dyn Snapshot,
         locations: &[Location],
     ) -> Result<Vec<ChunkInfo>> {
-        let mut found = self.existing(snapshot, LayerId::BASE, locations.to_vec())?;
-        found.extend(self.existing(snapshot, LayerId::FIRST, locations.to_vec())?);
+        let mut found = Vec::new();
+        for layer in self.listed() {
+            found.extend(self.existing(snapshot, layer, locations.to_vec())?);
+        }
         Ok(found)
     }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use gridstone::kv::{Batch, Durability, Engine, KeyRange, Memory, Order, Space};
 use gridstone::verify::{Damage, Thoroughness};
 use gridstone::{
-    Aggregation, Axis, DType, Dimension, ErrorKind, Grid, Layer, Policy, Query, Schema, Store,
-    Structure, Window,
+    Aggregation, Axis, DType, Dimension, ErrorKind, Grid, Layer, Overlap, Policy, Query, Schema,
+    Store, Structure, Window,
 };
 use ndarray::Array2;
 
@@ -308,6 +308,137 @@ fn repair_takes_out_what_is_lost_and_makes_aggregates_anew() {
         (0, 0, 0),
         "{again:?}"
     );
+}
+
+/// Events of which some buckets hold more than a chunk may, in one column and in several.
+fn eventful(engine: &Arc<Memory>, columns: i64) -> (Store, Grid) {
+    let store = Store::options()
+        .policy(Policy::Manual)
+        .open_engine(Arc::clone(engine) as Arc<dyn Engine>)
+        .unwrap();
+    let time = Dimension::irregular("time", "seconds since 1970-01-01", 2, 64);
+    let x = Dimension::regular("x", [Axis::new("x", 0.0, 1.0, 4)]);
+    let structure = Structure::builder()
+        .dimension(time)
+        .dimension(x)
+        .build()
+        .unwrap();
+    let schema = Schema::builder(structure, DType::F32)
+        .aggregator(Aggregation::Max)
+        .aggregator(Aggregation::Mean);
+    let grid = store.create("events", schema.build().unwrap()).unwrap();
+    // Many in one bucket, and few in others.
+    let ticks: Vec<i64> = (0..11).map(|n| n * 5).chain([200, 900, 901, 902]).collect();
+    for column in 0..columns {
+        let cells = Array2::from_shape_fn((ticks.len(), 4), |(event, x)| {
+            (event * 7 + x) as f32 + column as f32 * 0.5
+        });
+        grid.put_events(&ticks, [column * 4], &cells, Overlap::Merge)
+            .unwrap();
+    }
+    grid.aggregate().unwrap();
+    assert_eq!(store.verify().unwrap().findings, []);
+    (store, grid)
+}
+
+/// All that is stored: where, of which layer, and what stands for the cells.
+fn everything(grid: &Grid) -> Vec<(gridstone::grid::Location, Option<Aggregation>, u64)> {
+    let stored = grid.stored_chunks().unwrap().into_iter();
+    stored
+        .map(|chunk| (chunk.location, chunk.aggregator, chunk.checksum))
+        .collect()
+}
+
+/// Each aggregate of a grid of events in turn is damaged, or gone, bins within buckets too, and all
+/// at once.
+#[test]
+fn i7_repair_makes_aggregates_of_events_anew() {
+    for columns in [1, 3] {
+        let (_, sound) = eventful(&Arc::default(), columns);
+        let count = {
+            let engine: Arc<Memory> = Arc::default();
+            eventful(&engine, columns);
+            keys(&engine, Space::Aggregate, 1).len()
+        };
+        for number in 0..=count {
+            for gone in [false, true] {
+                let engine: Arc<Memory> = Arc::default();
+                let (store, grid) = eventful(&engine, columns);
+                for (at, key) in keys(&engine, Space::Aggregate, 1).iter().enumerate() {
+                    if number != at && number != count {
+                        continue;
+                    }
+                    if gone {
+                        let mut batch = Batch::at(engine.snapshot().unwrap().as_ref());
+                        batch.delete(Space::Aggregate, key.clone());
+                        batch.delete(Space::Directory, key.clone());
+                        engine.commit(batch, Durability::Sync).unwrap();
+                    } else {
+                        flip(&engine, Space::Aggregate, key);
+                    }
+                }
+                let repaired = store.repair().unwrap();
+                let what = format!("{columns} columns, aggregate {number}, gone: {gone}");
+                assert!(!repaired.findings.is_empty(), "{what}");
+                assert_eq!(repaired.quarantined, [], "{what}");
+                assert_eq!(repaired.left.findings, [], "{what}");
+                assert_eq!(everything(&grid), everything(&sound), "{what}");
+            }
+        }
+    }
+}
+
+/// A chunk of events that cannot be read is taken out: what is left is as if its events had never
+/// been put.
+#[test]
+fn i7_repair_takes_out_events_that_are_lost() {
+    for columns in [1, 3] {
+        let count = {
+            let engine: Arc<Memory> = Arc::default();
+            eventful(&engine, columns);
+            keys(&engine, Space::Base, 0).len()
+        };
+        for number in 0..count {
+            let engine: Arc<Memory> = Arc::default();
+            let (store, grid) = eventful(&engine, columns);
+            // Two side by side, so that what is halved over them may fit one chunk.
+            let lost: Vec<_> = keys(&engine, Space::Base, 0);
+            let lost = &lost[number..(number + 2).min(count)];
+            let before = grid.base_chunks().unwrap();
+            lost.iter().for_each(|key| flip(&engine, Space::Base, key));
+            let repaired = store.repair().unwrap();
+            assert_eq!(repaired.left.findings, [], "chunk {number}");
+            assert_eq!(repaired.quarantined.len(), lost.len());
+            let (_, twin) = eventful(&Arc::default(), columns);
+            let taken = repaired.quarantined.iter().map(|of| of.location);
+            for at in taken {
+                let chunk = before.iter().find(|chunk| chunk.location == at).unwrap();
+                let place = grid.structure().chunk_window(&at);
+                for tick in chunk.ticks.iter().flatten() {
+                    let event = Window::new([*tick, place.start()[1]], [1, 4]);
+                    twin.clear(&event).unwrap();
+                }
+            }
+            twin.aggregate().unwrap();
+            assert_eq!(everything(&grid), everything(&twin), "chunk {number}");
+        }
+    }
+}
+
+/// The bins of a bucket that cannot be read are made anew by who needs them.
+#[test]
+fn i7_bins_that_cannot_be_read_are_made_anew() {
+    let engine: Arc<Memory> = Arc::default();
+    let (_, grid) = eventful(&engine, 1);
+    keys(&engine, Space::Aggregate, 1)
+        .iter()
+        .for_each(|key| flip(&engine, Space::Aggregate, key));
+    // In another bucket of the same column, so that all above is computed again.
+    let cells = Array2::from_elem((1, 4), 500.0_f32);
+    grid.put_events(&[130], [0], &cells, Overlap::Merge)
+        .unwrap();
+    grid.aggregate().unwrap();
+    assert_eq!(top(&grid, Aggregation::Max), 500.0);
 }
 
 /// A record of which a bit has flipped is read as it was written; a verification tells of it, and a

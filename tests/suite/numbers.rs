@@ -368,6 +368,19 @@ fn whole(dice: &mut Dice) -> Whole {
     Whole { grid, cells }
 }
 
+/// The deviation of whole numbers from their mean, to some digits; NaN of none.
+fn deviation_of(values: &[i128]) -> f64 {
+    let n = i128::try_from(values.len()).unwrap();
+    if n == 0 {
+        return f64::NAN;
+    }
+    // Of whole numbers from the one below the mean all differences are exact.
+    let below = values.iter().sum::<i128>().div_euclid(n);
+    let apart = || values.iter().map(|value| (value - below) as f64);
+    let rest = values.iter().map(|value| value - below).sum::<i128>() as f64 / n as f64;
+    (apart().map(|v| v * v).sum::<f64>() / n as f64 - rest * rest).sqrt()
+}
+
 fn check_whole(got: &Statistics, values: &[i128], edges: &[i128], what: &str) {
     assert!(got.exact, "{what}");
     assert_eq!(
@@ -376,6 +389,11 @@ fn check_whole(got: &Statistics, values: &[i128], edges: &[i128], what: &str) {
         "{what}: count"
     );
     assert_eq!(got.whole_sum, Some(values.iter().sum()), "{what}: sum");
+    let deviation = got.std.unwrap();
+    let want = deviation_of(values);
+    let near =
+        (deviation.value - want).abs() <= 1e-8 * want || deviation.value.is_nan() && want.is_nan();
+    assert!(near, "{what}: the deviation {deviation:?}, not {want}");
     let ends =
         [values.iter().min(), values.iter().max()].map(|end| end.map(|end| Number::from(*end)));
     assert_eq!(got.extremes, ends, "{what}: least and greatest");
@@ -492,4 +510,27 @@ fn a_nodata_value_of_64_bits_hides_no_neighbour() {
         (got.count.unwrap().value, got.extremes),
         (3.0, [Some((hole - 1).into()), Some((hole + 2).into())])
     );
+}
+
+#[test]
+fn the_deviation_of_integers_is_that_of_their_differences() {
+    let layers = [
+        vec![],
+        vec![Aggregation::Std],
+        vec![Aggregation::Variance, Aggregation::Min, Aggregation::Max],
+    ];
+    for layers in layers {
+        for pivot in [0, (1 << 52) - 2, 1 << 53, 1 << 60, i64::MAX - 7, i64::MIN] {
+            let grid = line(DType::I64, &layers, 4);
+            let cells = Array1::from_shape_fn(32, |cell| pivot + [0, 1, 6, 7][cell % 4]);
+            grid.put(&Window::new([-3], [32]), &cells).unwrap();
+            let got = grid
+                .statistics(&StatisticsQuery::all().stats([Stat::Std]))
+                .unwrap();
+            let std = got.std.unwrap();
+            assert!(got.exact && std.low.to_bits() == std.high.to_bits());
+            let off = (std.value - 9.25_f64.sqrt()).abs();
+            assert!(off < 1e-9, "{layers:?}, {pivot}: {std:?}");
+        }
+    }
 }

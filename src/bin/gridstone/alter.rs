@@ -14,8 +14,8 @@ use super::{VerbOutcome, open};
 
 /// Add layers of aggregates to a grid
 ///
-/// The grid has the layer at once, in one commit, and it is filled after that; other layers stay as
-/// they are. Cut short, or with --no-aggregate, `gridstone aggregate` goes on: until then `read
+/// The grid has the layers at once, in one commit, all of them or none, and they are filled after
+/// that; other layers stay as they are. Cut short, or with --no-aggregate, `gridstone aggregate` goes on: until then `read
 /// --layer NAME` says what is out of date, and with --fresh computes it.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  gridstone alter store dem --add-aggregator max")]
@@ -44,11 +44,10 @@ impl Alter {
             "--add-aggregator none adds nothing; name an aggregator"
         );
         let store = open(&self.store)?;
-        let mut grid = store.grid(&self.grid)?;
-        // All of them or none.
+        let old = store.grid(&self.grid)?;
         if let Some(there) = added
             .iter()
-            .find(|of| grid.schema().aggregators().contains(of))
+            .find(|of| old.schema().aggregators().contains(of))
         {
             anyhow::bail!(
                 "grid `{0}` has the layer `{there}` already; what is left to be computed of it is by `gridstone aggregate {1} {0}`",
@@ -56,9 +55,7 @@ impl Alter {
                 self.store.display()
             );
         }
-        for aggregation in added {
-            grid = store.add_aggregator(&self.grid, aggregation.clone())?;
-        }
+        let grid = store.add_aggregators(&self.grid, added.iter().cloned())?;
         let drained = if self.no_aggregate {
             Drained::default()
         } else {

@@ -281,6 +281,11 @@ fn a_layer_is_added_and_filled() {
         why.contains("grid `dem` has the layer `min` already"),
         "{why}"
     );
+    let why = work.fails(&[&add[..], &["std,std"]].concat());
+    assert!(
+        why.contains("grid `dem`") && why.contains("`std` is given twice"),
+        "{why}"
+    );
     let why = work.fails(&[&add[..], &["none"]].concat());
     assert!(why.contains("adds nothing"), "{why}");
     let layers = &work.json(&["info", "store", "dem"])["grids"][0]["aggregators"];

@@ -1,9 +1,13 @@
 //! What is refused, by name, and what goes on beside it.
 
+use std::sync::Arc;
+
 use gridstone::federation::{Columns, Federation, Shards};
+use gridstone::kv::Engine;
+use gridstone::verify::Thoroughness;
 use gridstone::{
     Aggregation, DType, Dimension, Error, ErrorKind, Freshness, Layer, Overlap, Policy, Query,
-    Schema, Window,
+    Schema, Store, Window,
 };
 use ndarray::{Array1, Array2};
 
@@ -303,4 +307,32 @@ fn shards_with_base_data_at_other_levels_of_a_dimension_that_is_not_refinable_ar
         dimension: "t".to_owned(),
     };
     assert_eq!(error.kind(), &aggregated, "{error:?}");
+}
+
+/// All stores of a federation have its layers, so that none is added to one of them.
+#[test]
+fn a_layer_of_a_grid_in_several_stores_is_refused_with_what_to_do() {
+    let engines = Engines::default();
+    let federation = made(&engines);
+    let cells = Array1::from_shape_fn(32, |cell| cell as f32);
+    federation.put(&Window::new([-20], [32]), &cells).unwrap();
+    federation.catch_up().unwrap();
+    drop(federation);
+    for place in ["top", "place/west", "place/east"] {
+        let store = Store::options()
+            .open_engine(engines.of(place) as Arc<dyn Engine>)
+            .unwrap();
+        let error = store.add_aggregator("a", Aggregation::Min).unwrap_err();
+        assert_eq!(error.kind(), &ErrorKind::Invalid, "{error}");
+        let text = said(&error);
+        assert!(
+            text.contains("grid `a`") && text.contains("FederationOptions::create"),
+            "{text}"
+        );
+    }
+    let federation = engines.options(Policy::Inline).open("top").unwrap();
+    let report = federation.verify(Thoroughness::Full).unwrap();
+    assert_eq!(report.findings, []);
+    let grid = federation.grid().unwrap();
+    assert_eq!(grid.schema().aggregators(), [Aggregation::Max]);
 }

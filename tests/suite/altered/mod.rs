@@ -1,16 +1,18 @@
 //! A layer is added to a grid that holds data: it is right from the first moment, whatever happens
 //! meanwhile, and the others stay as they are.
 
+mod facts;
+
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use gridstone::kv::{Durability, Engine, Failure, Faulty, Memory};
+use gridstone::inspect::ChunkInfo;
+use gridstone::kv::{Engine, Memory};
 use gridstone::{
     Aggregation, Axis, DType, Dimension, ErrorKind, Freshness, Grid, Layer, Level, Levels, Overlap,
     Policy, Query, Schema, SchemaBuilder, Store, Structure, Window,
 };
-use ndarray::{Array1, Array3};
+use ndarray::Array3;
 use proptest::prelude::*;
 
 use crate::check::{self, Dice};
@@ -60,12 +62,49 @@ fn query(grid: &Grid, layer: &Aggregation, levels: Levels, freshness: Freshness)
         .freshness(freshness)
 }
 
-/// Whether two grids answer the same: fresh all of it, and as it is stored what is not stale.
+/// Whether two grids answer the same at some levels of each layer.
 fn same(dice: &mut Dice, grid: &Grid, reference: &Grid) -> Result<(), String> {
-    for layer in grid.schema().aggregators() {
+    for _ in grid.schema().aggregators() {
         let Some(at) = levels(dice, reference) else {
             return Ok(());
         };
+        same_at(grid, reference, at)?;
+    }
+    Ok(())
+}
+
+/// The same at every level of the pyramid, or at many.
+fn same_everywhere(dice: &mut Dice, grid: &Grid, reference: &Grid) -> Result<(), String> {
+    let (Some(base), Some(top)) = (
+        reference.base_levels().unwrap(),
+        reference.top().unwrap().map(|top| top.levels()),
+    ) else {
+        return Ok(());
+    };
+    let mut all: Vec<Vec<i8>> = vec![Vec::new()];
+    for (low, high) in base.iter().zip(top.iter()) {
+        let (low, high) = (low.get(), high.get().min(6).max(low.get()));
+        let with = |at: &Vec<i8>| {
+            (low..=high)
+                .map(move |level| [at.as_slice(), &[level]].concat())
+                .collect::<Vec<_>>()
+        };
+        all = all.iter().flat_map(with).collect();
+    }
+    let some = 24.min(all.len());
+    let chosen: Vec<Vec<i8>> = match all.len() == some {
+        true => all,
+        false => (0..some).map(|_| dice.pick(&all)).collect(),
+    };
+    let chosen = chosen.iter().map(|at| check::levels(at));
+    chosen
+        .into_iter()
+        .try_for_each(|at| same_at(grid, reference, at))
+}
+
+/// Fresh all of it, and as it is stored what is not stale.
+fn same_at(grid: &Grid, reference: &Grid, at: Levels) -> Result<(), String> {
+    for layer in grid.schema().aggregators() {
         let fresh = |of: &Grid| {
             let answer = of.read(&query(of, layer, at, Freshness::Fresh)).unwrap();
             assert!(answer.stale.is_empty());
@@ -139,16 +178,17 @@ fn findings(grid: &Grid) -> Result<(), String> {
     Err(format!("verify finds {findings:?}"))
 }
 
-fn without(schema: &Schema, layer: &Aggregation) -> Schema {
-    let kept = schema.aggregators().iter().filter(|of| *of != layer);
+fn without(schema: &Schema, layers: &[Aggregation]) -> Schema {
+    let kept = schema.aggregators().iter();
+    let kept = kept.filter(|of| !layers.contains(of)).cloned();
     SchemaBuilder::from(schema.clone())
-        .aggregators(kept.cloned().collect::<Vec<_>>())
+        .aggregators(kept.collect::<Vec<_>>())
         .build()
         .unwrap()
 }
 
-/// A layer is added to a grid of a schema without it, among changes that another grid, which has it
-/// from the start, goes through too.
+/// A layer, or two, is added to a grid of a schema without it, perhaps without any, among changes
+/// that another grid, which has it from the start, goes through too.
 fn run(
     seed: u64,
     rounds: usize,
@@ -156,10 +196,23 @@ fn run(
     change: &dyn Fn(&mut Dice, &Grid),
 ) -> Result<(), String> {
     let mut dice = Dice(seed);
-    let layer = dice.pick(&added());
-    let schema = without(schema, &layer);
-    let with = SchemaBuilder::from(schema.clone())
-        .aggregator(layer.clone())
+    let mut layers = vec![dice.pick(&added())];
+    let another = dice.pick(&added());
+    if dice.chance(30) && another != layers[0] {
+        layers.push(another);
+    }
+    let bare = dice.chance(25);
+    let schema = match bare {
+        true => without(schema, schema.aggregators()),
+        false => without(schema, &layers),
+    };
+    let with = layers
+        .iter()
+        .cloned()
+        .fold(
+            SchemaBuilder::from(schema.clone()),
+            SchemaBuilder::aggregator,
+        )
         .build()
         .unwrap();
     let policy = dice.pick(&[Policy::Manual, Policy::Manual, Policy::Inline]);
@@ -168,7 +221,9 @@ fn run(
     let reference = plain.create("grid", with).unwrap();
     let (when, mut versions) = (dice.range(0, 2), Versions::default());
     for round in 0..rounds {
-        let wrong = |what: String| format!("round {round}, {layer} added in {when}: {what}");
+        let wrong = |what: String| {
+            format!("round {round}, {layers:?} added in {when}, bare: {bare}: {what}")
+        };
         for _ in 0..dice.range(0, 4) {
             let seed = dice.next();
             change(&mut Dice(seed), &grid);
@@ -179,7 +234,8 @@ fn run(
                 grid.aggregate().unwrap();
             }
             versions.look(&mut dice, &grid).map_err(wrong)?;
-            grid = add(&mut dice, &grid, &layer).map_err(wrong)?;
+            grid = add(&mut dice, &grid, &layers).map_err(wrong)?;
+            same_everywhere(&mut dice, &grid, &reference).map_err(wrong)?;
         }
         let mut step = true;
         while step {
@@ -194,6 +250,8 @@ fn run(
     grid.aggregate().unwrap();
     reference.aggregate().unwrap();
     if grid.schema() == reference.schema() {
+        same_everywhere(&mut dice, &grid, &reference)?;
+        assert_eq!(grid.reach().unwrap(), reference.reach().unwrap());
         assert_eq!(
             grid.stored_chunks().unwrap(),
             reference.stored_chunks().unwrap(),
@@ -203,8 +261,8 @@ fn run(
     findings(&grid)
 }
 
-/// Adds a layer, and looks at the others and at a handle that was there before.
-fn add(dice: &mut Dice, old: &Grid, layer: &Aggregation) -> Result<Grid, String> {
+/// Adds layers, and looks at the others and at a handle that was there before.
+fn add(dice: &mut Dice, old: &Grid, added: &[Aggregation]) -> Result<Grid, String> {
     let store = old.store();
     let at = levels(dice, old);
     let of_others = |grid: &Grid| {
@@ -216,13 +274,18 @@ fn add(dice: &mut Dice, old: &Grid, layer: &Aggregation) -> Result<Grid, String>
         };
         layers.map(of).collect::<Vec<_>>()
     };
-    let before = of_others(old);
-    let grid = store.add_aggregator("grid", layer.clone()).unwrap();
+    let (before, listed) = (of_others(old), listed(old));
+    let grid = store
+        .add_aggregators("grid", added.iter().cloned())
+        .unwrap();
     if store.policy() == Policy::Manual && (of_others(old) != before || of_others(&grid) != before)
     {
         return Err("the other layers are not what they were".to_owned());
     }
-    let again = store.add_aggregator("grid", layer.clone()).unwrap_err();
+    if store.policy() == Policy::Manual && self::listed(old) != listed {
+        return Err("through the old handle other chunks are listed".to_owned());
+    }
+    let again = store.add_aggregator("grid", dice.pick(added)).unwrap_err();
     assert_eq!(again.kind(), &ErrorKind::AlreadyExists, "{again}");
     if let Some(bounds) = old.bounds().unwrap() {
         for refused in [old.clear(&bounds).map(drop), old.aggregate().map(drop)] {
@@ -233,6 +296,28 @@ fn add(dice: &mut Dice, old: &Grid, layer: &Aggregation) -> Result<Grid, String>
     }
     assert_eq!(store.grid("grid").unwrap().schema(), grid.schema());
     Ok(grid)
+}
+
+/// All that a handle says is stored, in each of its ways.
+fn listed(grid: &Grid) -> Vec<Vec<ChunkInfo>> {
+    let structure = grid.structure();
+    let mut listed = vec![grid.base_chunks().unwrap(), grid.stored_chunks().unwrap()];
+    let (Some(bounds), Some(top)) = (grid.bounds().unwrap(), grid.top().unwrap()) else {
+        return listed;
+    };
+    let extent = structure.extent(&bounds);
+    for chunk in listed[0].clone().iter().take(4) {
+        listed.push(grid.chunks(&extent, chunk.location.levels()).unwrap());
+        for dimension in structure.dimensions() {
+            let parent = grid.parent(&chunk.location, dimension.name()).unwrap();
+            listed.push(parent.into_iter().collect());
+        }
+    }
+    listed.push(grid.chunks(&extent, top.levels()).unwrap());
+    for dimension in structure.dimensions().iter().filter(|d| !d.is_fixed()) {
+        listed.push(grid.children(&top, dimension.name()).unwrap());
+    }
+    listed
 }
 
 fn events() -> Schema {
@@ -292,165 +377,4 @@ proptest! {
             prop_assert!(false, "{}", wrong);
         }
     }
-}
-
-fn line() -> Schema {
-    let x = Dimension::regular("x", [Axis::new("x", 0.0, 1.0, 4)]);
-    let structure = Structure::builder().dimension(x).build().unwrap();
-    Schema::builder(structure, DType::I16)
-        .aggregator(Aggregation::Sum)
-        .build()
-        .unwrap()
-}
-
-fn put(grid: &Grid, at: i64, value: i16) {
-    grid.put(&Window::new([at], [9]), &Array1::from_elem(9, value))
-        .unwrap();
-}
-
-fn prepared(store: &Store, layered: bool) -> Grid {
-    let layer = layered.then_some(Aggregation::Max);
-    let schema = layer
-        .into_iter()
-        .fold(SchemaBuilder::from(line()), SchemaBuilder::aggregator);
-    let grid = store.create("grid", schema.build().unwrap()).unwrap();
-    put(&grid, -20, 3);
-    put(&grid, 50, 4);
-    grid.aggregate().unwrap();
-    put(&grid, 0, 5);
-    grid
-}
-
-/// After a cut at any call the layer is there whole, marked, or not at all.
-#[test]
-fn i5_i10_adding_a_layer_that_is_cut_at_any_call_is_done_or_not() {
-    let plain = store(Policy::Manual);
-    let reference = prepared(&plain, true);
-    reference.aggregate().unwrap();
-    let (mut with, mut without) = (0, 0);
-    for failure in [Failure::Before, Failure::After] {
-        for call in 0.. {
-            let host = Arc::new(Faulty::new(Memory::new()));
-            let open = Store::options().policy(Policy::Manual).identity(1);
-            let store = open
-                .open_engine(Arc::clone(&host) as Arc<dyn Engine>)
-                .unwrap();
-            prepared(&store, false);
-            host.fail_from(call, failure);
-            let done = store
-                .add_aggregator("grid", Aggregation::Max)
-                .and_then(|grid| grid.aggregate());
-            let engine = host.engine();
-            let left = (0..=engine.unsynced())
-                .map(|keep| engine.crash(keep))
-                .chain([engine.reopen()]);
-            for engine in left {
-                let store = Store::options()
-                    .policy(Policy::Manual)
-                    .open_engine(Arc::new(engine))
-                    .unwrap();
-                assert_eq!(store.verify().unwrap().findings, [], "call {call} fails");
-                let mut grid = store.grid("grid").unwrap();
-                if grid.schema() == reference.schema() {
-                    with += 1;
-                } else {
-                    without += 1;
-                    assert!(done.is_err(), "a layer that was added is there");
-                    grid = store.add_aggregator("grid", Aggregation::Max).unwrap();
-                }
-                same(&mut Dice(call), &grid, &reference).unwrap();
-                grid.aggregate().unwrap();
-                assert_eq!(
-                    grid.stored_chunks().unwrap(),
-                    reference.stored_chunks().unwrap()
-                );
-                assert_eq!(store.verify().unwrap().findings, [], "call {call} fails");
-            }
-            if done.is_ok() {
-                break;
-            }
-        }
-    }
-    assert!(
-        with > 10 && without > 10,
-        "{with} with it, {without} without"
-    );
-}
-
-/// Writers, and the threads of the background, while layers are added.
-#[test]
-fn i6_i7_layers_are_added_while_others_write() {
-    let store = Store::options()
-        .policy(Policy::Background)
-        .open_engine(Arc::new(Memory::new()) as Arc<dyn Engine>)
-        .unwrap();
-    let first = store.create("grid", line()).unwrap();
-    put(&first, 0, 1);
-    let (done, expired) = (AtomicBool::new(false), AtomicBool::new(false));
-    std::thread::scope(|scope| {
-        for writer in 0..2_i64 {
-            let (store, done, expired) = (&store, &done, &expired);
-            scope.spawn(move || {
-                let mut grid = store.grid("grid").unwrap();
-                for round in 0_i64.. {
-                    if done.load(Ordering::SeqCst) && round > 50 {
-                        break;
-                    }
-                    let at = (round * 37 + writer * 11) % 200;
-                    let value = i16::try_from(round % 1000).unwrap();
-                    let mut batch = store.batch().durability(Durability::Buffered);
-                    let cells = Array1::from_elem(9, value);
-                    batch.put(&grid, &Window::new([at], [9]), &cells).unwrap();
-                    match batch.commit() {
-                        Err(error) if *error.kind() == ErrorKind::Expired => {
-                            expired.store(true, Ordering::SeqCst);
-                            grid = store.grid("grid").unwrap();
-                        }
-                        committed => drop(committed.unwrap()),
-                    }
-                }
-            });
-        }
-        for layer in added() {
-            if layer != Aggregation::Sum {
-                store.add_aggregator("grid", layer).unwrap();
-                std::thread::sleep(std::time::Duration::from_millis(20));
-            }
-        }
-        done.store(true, Ordering::SeqCst);
-    });
-    assert!(expired.load(Ordering::SeqCst), "a writer was refused");
-    let grid = store.grid("grid").unwrap();
-    assert_eq!(grid.schema().aggregators().len(), 6);
-    grid.aggregate().unwrap();
-    assert_eq!(store.verify().unwrap().findings, []);
-    assert_eq!(grid.marks().unwrap(), 0);
-}
-
-#[test]
-fn what_cannot_be_added_is_refused() {
-    let store = store(Policy::Manual);
-    let grid = prepared(&store, false);
-    for (layer, kind, what) in [
-        (
-            "sum",
-            ErrorKind::AlreadyExists,
-            "has the layer `sum` already",
-        ),
-        ("first:time", ErrorKind::Invalid, "time"),
-        ("unheard_of", ErrorKind::Invalid, "unheard_of"),
-    ] {
-        let error = store
-            .add_aggregator("grid", layer.parse().unwrap())
-            .unwrap_err();
-        assert_eq!(error.kind(), &kind, "{error}");
-        let told = error.to_string();
-        assert!(
-            told.contains(what) && told.contains("grid `grid`"),
-            "{told}"
-        );
-    }
-    let error = store.add_aggregator("other", Aggregation::Max).unwrap_err();
-    assert_eq!(error.kind(), &ErrorKind::NotFound, "{error}");
-    assert_eq!(store.grid("grid").unwrap().schema(), grid.schema());
 }
