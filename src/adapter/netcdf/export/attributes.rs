@@ -47,7 +47,9 @@ pub(super) fn put(
     for (name, value) in known {
         let fits = named(name);
         let is_taken = contents.variables.iter().any(|other| other.name == fits);
-        if is_taken || OWN.contains(&name.as_str()) {
+        let has_own = |of: &str| described.contains(&of) || known.contains_key(of);
+        let is_measure = cf::measured(name).is_some_and(has_own);
+        if is_taken || is_measure || OWN.contains(&name.as_str()) {
             continue;
         }
         if let Some(single) = SingleValue::of(name, value, listed.contains(&name.as_str())) {
