@@ -159,3 +159,44 @@ impl StdError for Error {
             .map(|cause| cause as &(dyn StdError + 'static))
     }
 }
+
+/// A word of a command as a POSIX shell takes it: plain ones as they are, others in quotes.
+pub fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+%@".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        in_quotes(word)
+    }
+}
+
+/// A word of a command in quotes.
+pub fn in_quotes(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{in_quotes, quoted};
+
+    #[test]
+    fn a_shell_takes_a_quoted_word_as_it_is() {
+        for word in [
+            "a-b_c./d:e=f,g+h%i@j",
+            "",
+            "a b",
+            "it's",
+            "$x `y` \"z\" \\ *?[]~#&;|<>()",
+            "\n",
+            "ü",
+        ] {
+            for quoted in [quoted(word), in_quotes(word)] {
+                let script = format!("printf %s {quoted}");
+                let shell = std::process::Command::new("sh")
+                    .args(["-c", &script])
+                    .output();
+                assert_eq!(shell.expect("runs").stdout, word.as_bytes(), "{quoted}");
+            }
+        }
+    }
+}

@@ -10,13 +10,16 @@ use crate::kernel::Aggregation;
 pub(super) const FLAGS: [&str; 2] = ["flag_values", "flag_masks"];
 
 /// The numbers of one of [`FLAGS`], which a grid keeps as a text.
-pub(super) fn flags(attribute: &str, value: &str) -> Option<Vec<i64>> {
+pub(super) fn flags(attribute: &str, value: &str) -> Option<Vec<i128>> {
     let numbers = value.split(' ').map(|word| word.parse().ok());
     FLAGS
         .contains(&attribute)
         .then(|| numbers.collect())
         .flatten()
 }
+
+/// The attribute of a grid that names those which are coordinates of a single value.
+pub(super) const SINGLES: &str = "coordinates";
 
 /// What is kept of the coordinates of labels, or of a single value, beside their numbers.
 pub(super) const MEASURES: [&str; 3] = ["units", "standard_name", "positive"];
@@ -87,6 +90,12 @@ pub(super) fn axis_attributes(
         .filter_map(|(name, value)| Some((name, value?.to_owned())));
     let unit = unit.or(known.map(str::to_owned));
     texts.chain(unit.map(|unit| ("units", unit))).collect()
+}
+
+/// The unit of rows or columns in a coordinate reference system, if that is known.
+#[cfg(feature = "netcdf")]
+pub(super) fn unit_of_side(system: Option<&str>, side: PlaneSide) -> Option<&'static str> {
+    of_side(system, side).1
 }
 
 /// The standard name of rows or columns in a coordinate reference system, and their unit.

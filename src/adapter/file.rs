@@ -17,6 +17,8 @@ use super::source::Fingerprint;
 use crate::codec::Digest;
 #[cfg(any(feature = "geotiff", feature = "netcdf"))]
 use crate::error::ErrorKind;
+#[cfg(feature = "geotiff")]
+use crate::error::quoted;
 use crate::error::{Error, Result};
 
 /// What the name of a file ends with that is being written.
@@ -276,7 +278,7 @@ pub(super) fn fetched(path: &Path) -> Option<String> {
         false => way,
     };
     if let Some(file) = name.strip_prefix("file://") {
-        return Some(format!("name it `{file}`"));
+        return Some(format!("name it `{}`", quoted(file)));
     }
     for (scheme, way, within) in [
         ("https://", "curl -O", "/vsicurl/https://"),
@@ -287,8 +289,8 @@ pub(super) fn fetched(path: &Path) -> Option<String> {
         if let Some(rest) = name.strip_prefix(scheme) {
             let here = if scheme.starts_with("http") { "" } else { " ." };
             return Some(gdal(
-                format!("fetch it with `{way} {name}{here}`"),
-                format!("{within}{rest}"),
+                format!("fetch it with `{way} {}{here}`", quoted(&name)),
+                quoted(&format!("{within}{rest}")),
             ));
         }
     }
@@ -303,8 +305,8 @@ pub(super) fn fetched(path: &Path) -> Option<String> {
         if lower.ends_with(end) {
             let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
             return Some(gdal(
-                format!("unpack it with `{way} {name}`"),
-                format!("{within}{}{member}", whole.display()),
+                format!("unpack it with `{way} {}`", quoted(&name)),
+                quoted(&format!("{within}{}{member}", whole.display())),
             ));
         }
     }

@@ -1,5 +1,7 @@
 //! Text as editors and shells write it.
 
+pub use crate::error::{in_quotes, quoted};
+
 /// Text in UTF-8, or in UTF-16 where a byte order mark says so, without that mark; `None` of what is
 /// neither.
 pub fn decoded(bytes: &[u8]) -> Option<String> {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 
 /// The URL that stands for a place on object storage, where a path does not: it begins with letters
 /// and `://`.
@@ -18,7 +18,8 @@ pub(crate) fn must_be_directory(path: &Path, what: &str) -> Result<()> {
     match of(path) {
         None => Ok(()),
         Some(url) => Err(Error::invalid(format!(
-            "{what} must be a directory, and {url} is none: copy grids of stores on object storage with `gridstone copy NEW GRID GRID --from-store {url}`"
+            "{what} must be a directory, and {url} is none: copy grids of stores on object storage with `gridstone copy NEW GRID GRID --from-store {}`",
+            quoted(url)
         ))),
     }
 }

@@ -7,8 +7,8 @@ use axum::response::Response;
 use serde_json::Value;
 
 use super::asked::Asked;
-use super::edr::{Into, polygon_of_grid};
-use super::params::Params;
+use super::edr::{Into, is_one_system, polygon_of_grid};
+use super::params::{Params, shortened};
 use super::reply::{JSON, Problem, passing};
 use super::slice::{self, Plane};
 use crate::grid::Extent;
@@ -62,7 +62,20 @@ pub(super) async fn of_features(
 fn of_grid(grid: &Grid, params: &Params, value: &Value) -> Result<Value, Problem> {
     let plane = Plane::of(grid)?;
     let named = system(value)?;
-    let into = Into::new(grid, params.get("crs").or(named.as_deref()))?;
+    let asked = params.get("crs");
+    if let Some((asked, named)) = asked.zip(named.as_deref())
+        && !is_one_system(asked, named)
+    {
+        return Err(Problem::parameter(
+            "crs",
+            format!(
+                "`crs` is `{}`, and the body names `{}`; leave out the one that is wrong",
+                shortened(asked),
+                shortened(named)
+            ),
+        ));
+    }
+    let into = Into::new(grid, asked.or(named.as_deref()))?;
     let mut features = outlines(value)?;
     if features.is_empty() || features.len() > FEATURES_MAX {
         return Err(Problem::new(

@@ -76,6 +76,49 @@ fn polygons_of_another_system_are_converted() {
     assert!((1_250.0..1_380.0).contains(&count), "{count}");
 }
 
+/// By the parameter, by the member `crs` of the body, or by both where they are one.
+#[test]
+fn the_system_of_a_body_is_heeded_wherever_it_is_named() {
+    let store = store();
+    let utm = space("EPSG:32632", [500_000.0, 5_400_000.0], 1_000.0, 64);
+    numbered(&store, "utm", utm, 100, 100);
+    let server = Server::new(&store);
+    let ring = [
+        [9.2, 48.6],
+        [9.6, 48.6],
+        [9.6, 48.2],
+        [9.2, 48.2],
+        [9.2, 48.6],
+    ];
+    let asked = |parameter: &str, member: Option<&str>| {
+        let mut body = feature("a", &ring);
+        if let Some(name) = member {
+            body["crs"] = json!({ "type": "name", "properties": { "name": name } });
+        }
+        let address = format!("/stats/utm?stat=count{parameter}");
+        server.ask(Method::POST, &address, body.to_string())
+    };
+    let of_parameter = asked("&crs=CRS84", None).ok().json();
+    for (parameter, member) in [
+        ("", "EPSG:4326"),
+        ("", "urn:ogc:def:crs:OGC:1.3:CRS84"),
+        ("&crs=EPSG:4326", "urn:ogc:def:crs:OGC:1.3:CRS84"),
+        ("&crs=CRS84", "urn:ogc:def:crs:EPSG::4326"),
+    ] {
+        let found = asked(parameter, Some(member)).ok().json();
+        assert_eq!(found, of_parameter, "{parameter} {member}");
+    }
+    for (parameter, member) in [
+        ("&crs=EPSG:32632", "EPSG:4326"),
+        ("&crs=CRS84", "EPSG:3857"),
+        ("&crs=CRS84", "nonsense"),
+        ("", "nonsense"),
+    ] {
+        let found = asked(parameter, Some(member));
+        assert_eq!(found.status.as_u16(), 400, "{parameter} {member}");
+    }
+}
+
 #[test]
 fn what_cannot_be_summed_up_is_refused() {
     let store = store();

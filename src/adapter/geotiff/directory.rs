@@ -6,13 +6,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{ErrorKind as IoKind, Read, Seek, SeekFrom};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// A list read at once is at most this long; lists of block offsets are read in parts.
 pub(super) const LIST_BYTES_MAX: u64 = 16 << 20;
 
-/// Images in one file, at most.
+/// Images in one file, at most, and those listed within directories, at most.
 pub(super) const DIRECTORIES_MAX: usize = 1 << 16;
+
+/// Entries of all directories of a file, at most: directories may lie over each other.
+const ENTRIES_MAX: u64 = 1 << 21;
 
 /// The tags the adapter names.
 pub(super) mod tag {
@@ -133,7 +136,7 @@ pub(super) struct Entry {
 pub(super) struct Directory {
     entries: BTreeMap<u16, Entry>,
     /// Where the next one stands; 0 behind the last.
-    next: u64,
+    pub(super) next: u64,
 }
 
 impl Directory {
@@ -151,6 +154,10 @@ pub(super) struct TiffBytes<R> {
     pub(super) order: ByteOrder,
     /// Whether it is a BigTIFF.
     big: bool,
+    /// Where the directories are that were read.
+    read: BTreeSet<u64>,
+    /// The entries of these.
+    entries: u64,
 }
 
 impl<R: Read + Seek> TiffBytes<R> {
@@ -159,11 +166,10 @@ impl<R: Read + Seek> TiffBytes<R> {
     pub(super) fn open(reader: R) -> Result<(Self, Vec<Directory>, bool)> {
         let (mut source, at) = Self::header(reader)?;
         let first = source.directory(at)?;
-        let (mut next, mut seen) = (first.next, BTreeSet::from([at]));
+        let mut next = first.next;
         let mut directories = vec![first];
         while next != 0 {
-            let fresh = seen.insert(next) && seen.len() <= DIRECTORIES_MAX;
-            let Some(directory) = fresh.then(|| source.directory(next).ok()).flatten() else {
+            let Some(directory) = source.further(next)? else {
                 return Ok((source, directories, false));
             };
             next = directory.next;
@@ -182,6 +188,8 @@ impl<R: Read + Seek> TiffBytes<R> {
             len,
             order: ByteOrder::Little,
             big: false,
+            read: BTreeSet::new(),
+            entries: 0,
         };
         if len < 8 {
             return Err(Error::invalid(format!(
@@ -219,9 +227,27 @@ impl<R: Read + Seek> TiffBytes<R> {
         Ok((source, at))
     }
 
+    /// Whether the directory at an offset was read.
+    pub(super) fn has_read(&self, at: u64) -> bool {
+        self.read.contains(&at)
+    }
+
+    /// A directory behind or within the first; `None` if it is damaged or was read before, or if
+    /// there are too many.
+    pub(super) fn further(&mut self, at: u64) -> Result<Option<Directory>> {
+        if self.has_read(at) || self.read.len() >= DIRECTORIES_MAX {
+            return Ok(None);
+        }
+        match self.directory(at) {
+            Err(error) if *error.kind() == ErrorKind::Invalid => Ok(None),
+            found => found.map(Some),
+        }
+    }
+
     /// The directory at an offset. Entries of unknown types are skipped; of two with one tag the
     /// first counts.
-    pub(super) fn directory(&mut self, at: u64) -> Result<Directory> {
+    fn directory(&mut self, at: u64) -> Result<Directory> {
+        self.read.insert(at);
         let big = self.big;
         let (count_len, entry_len, field_len) = if big { (8, 20, 8) } else { (2, 12, 4) };
         let order = self.order;
@@ -229,6 +255,12 @@ impl<R: Read + Seek> TiffBytes<R> {
         if count == 0 || count > u64::from(u16::MAX) {
             return Err(Error::invalid(format!(
                 "the image directory claims {count} entries"
+            )));
+        }
+        self.entries += count;
+        if self.entries > ENTRIES_MAX {
+            return Err(Error::invalid(format!(
+                "the image directories claim more than {ENTRIES_MAX} entries"
             )));
         }
         let first = at + count_len;
@@ -262,9 +294,12 @@ impl<R: Read + Seek> TiffBytes<R> {
         let next = if link == self.len {
             0
         } else {
-            // A link that is cut off leads nowhere.
-            self.bytes(link, field_len, "the link to the next image")
-                .map_or(u64::MAX, |bytes| order.unsigned(&bytes))
+            match self.bytes(link, field_len, "the link to the next image") {
+                Ok(bytes) => order.unsigned(&bytes),
+                // A link that is cut off leads nowhere.
+                Err(error) if *error.kind() == ErrorKind::Invalid => u64::MAX,
+                Err(error) => return Err(error),
+            }
         };
         Ok(Directory { entries, next })
     }

@@ -1,8 +1,9 @@
 //! The further directories of a file: the mask of the first image, and images that are not read.
 
+use std::collections::VecDeque;
 use std::io::{Read, Seek};
 
-use super::directory::{DIRECTORIES_MAX, Directory, TiffBytes, tag};
+use super::directory::{DIRECTORIES_MAX, Directory, Entry, TiffBytes, tag};
 use super::layout::ImageLayout;
 use crate::array::DType;
 use crate::error::{Error, ErrorKind, Result};
@@ -18,6 +19,8 @@ pub(super) struct Pages {
     pub(super) behind: u64,
     /// Where the directories of images in full resolution are that stand within others.
     pub(super) within: Vec<u64>,
+    /// What cannot be told of further images.
+    pub(super) unknown: Vec<String>,
     /// The overviews of the first image, in the order of the file. They are not looked into before
     /// they are asked for.
     pub(super) overviews: Vec<Overview>,
@@ -38,11 +41,9 @@ impl Pages {
         directories: &[Directory],
         first: &ImageLayout,
     ) -> Result<Self> {
-        let mut pages = Self {
-            within: within(source, directories)?,
-            behind: behind(source, directories)?,
-            ..Self::default()
-        };
+        let mut pages = Self::default();
+        pages.look_within(source, directories)?;
+        pages.look_behind(source, directories)?;
         for directory in directories.iter().skip(1) {
             let [reduced, mask] = kind(source, directory)?;
             if mask && !reduced && pages.mask.is_none() {
@@ -61,6 +62,79 @@ impl Pages {
             }
         }
         Ok(pages)
+    }
+
+    /// Finds images that stand behind the first without directories: the description tells.
+    fn look_behind<R: Read + Seek>(
+        &mut self,
+        source: &mut TiffBytes<R>,
+        directories: &[Directory],
+    ) -> Result<()> {
+        let [only] = directories else {
+            return Ok(());
+        };
+        let text = match source.text(only, tag::DESCRIPTION) {
+            Err(error) if *error.kind() == ErrorKind::Invalid => {
+                self.unknown.push(format!(
+                    "its description cannot be read ({}), so there may be images behind the first",
+                    error.sentence()
+                ));
+                return Ok(());
+            }
+            text => text?,
+        };
+        let mut image = 1_u64;
+        for tag in [tag::WIDTH, tag::HEIGHT, tag::SAMPLES_PER_PIXEL] {
+            image = image.saturating_mul(source.unsigned_one(only, tag)?.unwrap_or(1));
+        }
+        self.behind = behind(&text, image);
+        Ok(())
+    }
+
+    /// Finds the images in full resolution that stand within directories, at whatever depth, each
+    /// once.
+    fn look_within<R: Read + Seek>(
+        &mut self,
+        source: &mut TiffBytes<R>,
+        directories: &[Directory],
+    ) -> Result<()> {
+        let mut waiting: VecDeque<Entry> = directories.iter().filter_map(listed).collect();
+        let (mut left, mut is_whole) = (DIRECTORIES_MAX as u64, true);
+        while let Some(entry) = waiting.pop_front() {
+            let count = entry.count.min(left);
+            (left, is_whole) = (left - count, is_whole && count == entry.count);
+            let places = match source.unsigned(&entry, 0, count) {
+                Err(error) if *error.kind() == ErrorKind::Invalid => {
+                    is_whole = false;
+                    continue;
+                }
+                places => places?,
+            };
+            for at in places {
+                let mut next = at;
+                // A place of 0 is none.
+                while next != 0 && !source.has_read(next) {
+                    let Some(directory) = source.further(next)? else {
+                        is_whole = false;
+                        break;
+                    };
+                    let is_image = directory.get(tag::WIDTH).is_some();
+                    match kind(source, &directory) {
+                        Ok(kind) if is_image && kind == [false, false] => self.within.push(next),
+                        Err(error) if *error.kind() == ErrorKind::Invalid => is_whole = false,
+                        kind => {
+                            kind?;
+                        }
+                    }
+                    next = directory.next;
+                    waiting.extend(listed(&directory));
+                }
+            }
+        }
+        self.unknown.extend((!is_whole).then(|| {
+            "the lists of images within its directories (SubIFDs) are damaged or too long, so there may be more than can be seen".to_owned()
+        }));
+        Ok(())
     }
 
     /// Keeps an overview, or gives a mask to the one of its size. One that is damaged is left out:
@@ -117,17 +191,14 @@ impl Pages {
                 self.behind + 1
             )
         });
-        [beside, within, behind].into_iter().flatten()
+        let told = [beside, within, behind].into_iter().flatten();
+        told.chain(self.unknown.iter().cloned())
     }
 }
 
 /// How many images stand behind the first without directories, as ImageJ and tifffile write large
-/// stacks: the description tells.
-fn behind<R: Read + Seek>(source: &mut TiffBytes<R>, directories: &[Directory]) -> Result<u64> {
-    let [only] = directories else {
-        return Ok(0);
-    };
-    let text = source.text(only, tag::DESCRIPTION)?;
+/// stacks, by the text of a description; `image` is how many cells the first has.
+fn behind(text: &str, image: u64) -> u64 {
     let number = |from: &str| {
         let digits = from.trim_start().split(|c: char| !c.is_ascii_digit());
         digits.into_iter().next()?.parse::<u64>().ok()
@@ -136,7 +207,7 @@ fn behind<R: Read + Seek>(source: &mut TiffBytes<R>, directories: &[Directory]) 
         let count = text
             .lines()
             .find_map(|line| number(line.strip_prefix("images=")?));
-        return Ok(count.unwrap_or(1).saturating_sub(1));
+        return count.unwrap_or(1).saturating_sub(1);
     }
     // {"shape": [5, 8, 12], "truncated": true}
     let shape = text
@@ -144,16 +215,18 @@ fn behind<R: Read + Seek>(source: &mut TiffBytes<R>, directories: &[Directory]) 
         .filter(|_| text.contains("\"truncated\": true"));
     let lengths = shape.and_then(|(_, rest)| rest.split(']').next());
     let Some(lengths) = lengths else {
-        return Ok(0);
+        return 0;
     };
     let all = lengths
         .split(',')
         .filter_map(number)
         .fold(1, u64::saturating_mul);
-    let one = |tag| -> Result<u64> { Ok(source.unsigned_one(only, tag)?.unwrap_or(1)) };
-    let [width, height, bands] = [tag::WIDTH, tag::HEIGHT, tag::SAMPLES_PER_PIXEL].map(one);
-    let image = width?.saturating_mul(height?).saturating_mul(bands?);
-    Ok((all / image.max(1)).saturating_sub(1))
+    (all / image.max(1)).saturating_sub(1)
+}
+
+/// Where a directory lists those that stand within it.
+fn listed(directory: &Directory) -> Option<Entry> {
+    directory.get(tag::SUB_DIRECTORIES).copied()
 }
 
 /// Whether the image of a directory is one in less resolution, and whether it is a mask.
@@ -164,33 +237,4 @@ fn kind<R: Read + Seek>(source: &mut TiffBytes<R>, directory: &Directory) -> Res
         None => u64::from(source.unsigned_one(directory, tag::SUBFILE_TYPE)? == Some(2)),
     };
     Ok([kind & 1 != 0, kind & 4 != 0])
-}
-
-/// Where the images in full resolution are that stand within directories. What cannot be read there
-/// is no image.
-fn within<R: Read + Seek>(
-    source: &mut TiffBytes<R>,
-    directories: &[Directory],
-) -> Result<Vec<u64>> {
-    let mut found = Vec::new();
-    for directory in directories {
-        let listed = match source.unsigned_list(directory, tag::SUB_DIRECTORIES) {
-            Err(error) if *error.kind() == ErrorKind::Invalid => Vec::new(),
-            listed => listed?,
-        };
-        for at in listed.into_iter().take(DIRECTORIES_MAX) {
-            let is_full = |source: &mut TiffBytes<R>| {
-                let directory = source.directory(at)?;
-                let is_image = directory.get(tag::WIDTH).is_some();
-                Ok(is_image && kind(source, &directory)? == [false, false])
-            };
-            match is_full(source) {
-                Ok(true) => found.push(at),
-                Ok(false) => {}
-                Err(error) if Error::kind(&error) == &ErrorKind::Invalid => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-    Ok(found)
 }

@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 
 use super::decode::Decoding;
-use super::field::Roles;
 use super::file::NetCdf;
 use super::header::Variable;
+use super::roles::Roles;
 use super::stored::StoredNumbers;
 use crate::error::Result;
 

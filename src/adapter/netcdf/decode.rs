@@ -2,6 +2,7 @@
 //! it.
 
 use super::header::{Value, Variable};
+use super::remedy;
 use crate::adapter::source::SourceCells;
 use crate::adapter::unit::Conversion;
 use crate::adapter::values::{self, End, TargetCells, ValueRule};
@@ -66,7 +67,7 @@ impl Decoding {
         if packed.is_some_and(|(scale, _)| scale == 0.0) {
             return Err(refused(format!(
                 "its `scale_factor` is 0; {}",
-                remedy(variable, "scale_factor")
+                otherwise(variable, "scale_factor")
             )));
         }
         let single = |attribute: Option<(f64, DType)>| {
@@ -152,7 +153,7 @@ fn number(variable: &Variable, name: &str) -> Result<Option<(f64, DType)>> {
         _ => Err(Error::invalid(format!(
             "variable `{}`: its attribute `{name}` is not one finite number; {}",
             variable.name,
-            remedy(variable, name)
+            otherwise(variable, name)
         ))),
     }
 }
@@ -179,15 +180,15 @@ fn numbers(variable: &Variable, name: &str, value: &Value) -> Result<Vec<f64>> {
                 "variable `{}`: its attribute `{name}` is the text `{text}`, no number",
                 variable.name
             );
-            Error::invalid(format!("{why}; {}", remedy(variable, name))).because(cause)
+            Error::invalid(format!("{why}; {}", otherwise(variable, name))).because(cause)
         })
 }
 
 /// The command that takes an attribute away.
-fn remedy(variable: &Variable, name: &str) -> String {
+fn otherwise(variable: &Variable, name: &str) -> String {
     format!(
-        "take it away with `ncatted -a {name},{},d,, FILE`, or write a number there",
-        variable.leaf()
+        "take it away with `ncatted {} FILE`, or write a number there",
+        remedy::unset(name, variable.leaf())
     )
 }
 
@@ -263,7 +264,7 @@ impl Attributes<'_> {
                 "variable `{}`: its `valid_range` has {} numbers; {}",
                 self.variable.name,
                 range.len(),
-                remedy(self.variable, "valid_range")
+                otherwise(self.variable, "valid_range")
             )));
         }
         let end = |one: Vec<End>, of_range: usize| {

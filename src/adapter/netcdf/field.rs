@@ -10,12 +10,15 @@ use super::file::NetCdf;
 use super::header::{Header, Variable};
 use super::identity::{Identity, TIME};
 use super::labels::Labels;
-use super::space::{self, Degrees, EvenCells};
+use super::roles::{Roles, roles};
+use super::space::{self, EvenCells};
 use super::stored;
 use super::system::System;
 use super::time::FileTimes;
-use super::timing;
+use super::timing::{self, Timing};
+use super::transform::{self, transformed};
 use crate::adapter::axes::INDEX;
+use crate::adapter::text::quoted;
 use crate::error::{Error, Result};
 use crate::grid::Schema;
 
@@ -23,16 +26,6 @@ use crate::grid::Schema;
 /// cells that were never written.
 const AXIS_MAX: u64 = 1 << 24;
 const BYTES_MAX: u64 = 1 << 46;
-
-/// The roles of a variable's axes, by their number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Roles {
-    pub(super) time: Option<usize>,
-    pub(super) y: usize,
-    pub(super) x: usize,
-    /// The only other axis of more than one cell.
-    pub(super) band: Option<usize>,
-}
 
 /// What of a file is meant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -105,7 +98,8 @@ impl Field {
         let group = variable.group().to_owned();
         // Programs that help know nothing of groups, or want whole names.
         let flat = format!(
-            "it is in the group `{group}`, and what programs need is a file without: `ncks -G : -g {group} FILE FLAT.nc`"
+            "it is in the group `{group}`, and what programs need is a file without: `ncks -G : -g {} FILE FLAT.nc`",
+            quoted(&group)
         );
         let field = Self::of(file, &header, variable, choice);
         if group.is_empty() {
@@ -142,6 +136,11 @@ impl Field {
         let times = timing
             .map(|timing| FileTimes::read(&file, &timing))
             .transpose()?;
+        let placed = match choice.index_axes {
+            true => None,
+            false => transform::placed(header, variable, roles)?,
+        };
+        let is_placed = placed.is_some();
         let along = |axis: usize| match coordinate(header, variable, axis) {
             _ if choice.index_axes => Ok(EvenCells::index(shape[axis])),
             Some(coordinate) => EvenCells::read(&file, coordinate),
@@ -149,10 +148,13 @@ impl Field {
                 "there is no 1-D coordinate variable for its axis `{}`{}; {}",
                 variable.dimensions[axis].name,
                 curvilinear(header, variable),
-                elsewhere(header, variable)
+                elsewhere(header, variable, roles)
             ))),
         };
-        let (y, x) = (along(roles.y)?, along(roles.x)?);
+        let [y, x] = match placed {
+            Some(placed) => placed,
+            None => [along(roles.y)?, along(roles.x)?],
+        };
         let band = roles
             .band
             .map(|axis| Labels::read(&file, variable, axis))
@@ -164,35 +166,17 @@ impl Field {
             System::of(header, variable, &roles, units)
         };
         let mut identity =
-            Identity::of(&file, variable, [roles.y, roles.x], choice, timing.as_ref())?
-                .labelled(band.as_ref());
+            Identity::of(&file, variable, [roles.y, roles.x], choice, timing.as_ref())?;
         if choice.index_axes {
             identity.corners = corners::of(&file, variable, &roles)?;
         }
-        let of_times = times.as_ref().and_then(|times| times.note.clone());
-        let mut notes: Vec<String> = of_times.into_iter().chain(identity.notes.clone()).collect();
+        let mut notes = Vec::new();
+        notes.extend(times.as_ref().and_then(|times| times.note.clone()));
+        notes.append(&mut identity.notes);
         notes.extend(band.as_ref().and_then(|band| band.note.clone()));
         notes.extend(system.note);
         notes.extend(unplaced(header, variable, &roles).filter(|_| units == ["", ""]));
-        notes.extend(
-            transformed(header, variable)
-                .filter(|_| choice.index_axes)
-                .map(|name| format!("its place, the `GeoTransform` of `{name}`, is not kept")),
-        );
-        let plane = [roles.y, roles.x].map(|axis| coordinate(header, variable, axis));
-        let plane = plane.into_iter().flatten().filter(|_| !choice.index_axes);
-        notes.extend(plane.clone().filter_map(space::turned));
-        let of_band = roles
-            .band
-            .and_then(|axis| coordinate(header, variable, axis));
-        for coordinate in timing
-            .iter()
-            .map(|timing| timing.times)
-            .chain(plane)
-            .chain(of_band)
-        {
-            notes.extend(stored::outside(&file, coordinate)?);
-        }
+        notes.extend(told(&file, variable, (roles, timing, is_placed), choice)?);
         let crs = system.crs;
         let (name, is_asked) = (variable.name.clone(), choice.variable.is_some());
         let columns = variable.dimensions[roles.x].name.clone();
@@ -351,142 +335,44 @@ pub(super) fn coordinate<'a>(
         .filter(|variable| of(variable))
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum AxisRole {
-    Y,
-    X,
-    Other,
-}
-
-/// What an axis is by its coordinate variable, else by its name; `None` if neither tells. An error
-/// says which attributes of the coordinate contradict each other.
-fn role(header: &Header, variable: &Variable, axis: usize) -> Result<Option<AxisRole>> {
-    let dimension = &variable.dimensions[axis].name;
-    let by_name = match dimension.to_ascii_lowercase().as_str() {
-        name if timing::is_time_name(name) => Some(AxisRole::Other),
-        "y" | "lat" | "latitude" | "rlat" | "northing" => Some(AxisRole::Y),
-        "x" | "lon" | "longitude" | "rlon" | "easting" => Some(AxisRole::X),
-        _ => None,
-    };
-    let Some(coordinate) = coordinate(header, variable, axis) else {
-        return Ok(by_name);
-    };
-    let text = |name: &str| coordinate.text(name).unwrap_or_default();
-    let by_axis = match text("axis") {
-        "Y" => Some(AxisRole::Y),
-        "X" => Some(AxisRole::X),
-        "T" | "Z" => Some(AxisRole::Other),
-        _ => None,
-    };
-    let by_standard_name = match text("standard_name") {
-        "latitude" | "grid_latitude" | "projection_y_coordinate" => Some(AxisRole::Y),
-        "longitude" | "grid_longitude" | "projection_x_coordinate" => Some(AxisRole::X),
-        "time" => Some(AxisRole::Other),
-        _ => None,
-    };
-    let by_units = match Degrees::of(text("units")) {
-        Some(Degrees::North | Degrees::South) => Some(AxisRole::Y),
-        Some(Degrees::East | Degrees::West) => Some(AxisRole::X),
-        Some(Degrees::Plain) | None => None,
-    };
-    let said = [
-        ("axis", by_axis),
-        ("standard_name", by_standard_name),
-        ("units", by_units),
-    ];
-    let mut said = said
-        .into_iter()
-        .filter_map(|(name, role)| Some((name, role?)));
-    if let Some((first, role)) = said.next()
-        && let Some((other, _)) = said.find(|(_, other)| *other != role)
-    {
-        return Err(Error::invalid(format!(
-            "coordinate `{}`: its attributes `{first}`, which is `{}`, and `{other}`, which is `{}`, contradict each other; take away the one that is wrong, as with `ncatted -a {first},{},d,, FILE`",
-            coordinate.name,
-            text(first),
-            text(other),
-            coordinate.leaf()
-        )));
-    }
-    let timely = timing::is_timely(coordinate).then_some(AxisRole::Other);
-    Ok(by_axis
-        .or(by_standard_name)
-        .or(timely)
-        .or(by_units)
-        .or(by_name))
-}
-
-/// Which axis is which. Where nothing tells rows and columns, they are the last two axes.
-fn roles(header: &Header, variable: &Variable, time: Option<usize>) -> Result<Roles> {
-    let refused = |why: String| Error::invalid(format!("variable `{}`: {why}", variable.name));
-    let names: Vec<&str> = variable
-        .dimensions
-        .iter()
-        .map(|dimension| dimension.name.as_str())
-        .collect();
-    let known = (0..names.len()).map(|axis| {
-        if time == Some(axis) {
-            Ok(Some(AxisRole::Other))
+/// What is told of coordinates that are kept otherwise than they stand, or not at all, and of groups
+/// that cannot be read.
+fn told(
+    file: &NetCdf,
+    variable: &Variable,
+    (roles, timing, is_placed): (Roles, Option<Timing>, bool),
+    choice: &Choice,
+) -> Result<Vec<String>> {
+    let header = file.header();
+    let mut notes = Vec::new();
+    if let Some((mapping, _)) = transformed(header, variable, roles) {
+        let kept = if choice.index_axes {
+            "is not kept"
         } else {
-            role(header, variable, axis)
-        }
-    });
-    let mut known: Vec<Option<AxisRole>> = known.collect::<Result<_>>()?;
-    // What a coordinate says of an axis comes before what another is called.
-    for wanted in [AxisRole::Y, AxisRole::X] {
-        let is_told = |axis: usize| {
-            known[axis] == Some(wanted) && coordinate(header, variable, axis).is_some()
+            "is heeded as GDAL reads it"
         };
-        let told: Vec<bool> = (0..known.len()).map(is_told).collect();
-        if told.contains(&true) {
-            let others = known.iter_mut().zip(told).filter(|(_, told)| !told);
-            others
-                .filter(|(role, _)| **role == Some(wanted))
-                .for_each(|(role, _)| *role = Some(AxisRole::Other));
-        }
+        let is_own = choice.index_axes || is_placed;
+        let note = || {
+            format!(
+                "its place, the `GeoTransform` of `{}`, {kept}",
+                mapping.name
+            )
+        };
+        notes.extend(is_own.then(note));
     }
-    let only = |wanted: AxisRole| -> Result<Option<usize>> {
-        let mut found = (0..known.len()).filter(|axis| known[*axis] == Some(wanted));
-        let first = found.next();
-        match (first, found.next()) {
-            (Some(a), Some(b)) => Err(refused(format!(
-                "both `{0}` and `{1}` are {wanted:?} axes; take from one of them what makes it one, as with `ncatted -a axis,{0},d,, -a standard_name,{0},d,, -a units,{0},d,, FILE`, or name it otherwise, as with `ncrename -d {0},kind FILE`",
-                names[a], names[b]
-            ))),
-            _ => Ok(first),
-        }
-    };
-    let free = |axis: usize| known[axis].is_none();
-    let (last, before) = (names.len() - 1, names.len() - 2);
-    let x = only(AxisRole::X)?.or_else(|| Some(last).filter(|axis| free(*axis)));
-    let y = only(AxisRole::Y)?.or_else(|| Some(before).filter(|axis| free(*axis)));
-    let (Some(y), Some(x)) = (y, x) else {
-        if let [only] = (0..names.len())
-            .filter(|axis| time != Some(*axis))
-            .collect::<Vec<_>>()[..]
-        {
-            return Err(refused(format!(
-                "its cells follow each other along the one axis `{}`, not in rows and columns; lay them into such, as with `cdo remapnn,r360x180 FILE GRIDDED.nc`",
-                names[only]
-            )));
-        }
-        return Err(refused(format!(
-            "its axes {} are not to be told as rows and columns; name one of them `y` and one `x`, as with `ncrename -d {1},y -v .{1},y FILE`",
-            names.join(", "),
-            names[before]
-        )));
-    };
-    let shape = variable.shape();
-    let mut others = (0..names.len())
-        .filter(|axis| ![Some(y), Some(x), time].contains(&Some(*axis)) && shape[*axis] > 1);
-    let band = others.next();
-    if let (Some(a), Some(b)) = (band, others.next()) {
-        return Err(refused(format!(
-            "beside time, rows and columns it has the axes `{}` and `{}`; take one of them apart first, as with `ncks -d {1},0 FILE PART.nc`",
-            names[a], names[b]
-        )));
+    let plane = [roles.y, roles.x].map(|axis| coordinate(header, variable, axis));
+    let plane = plane.into_iter().flatten().filter(|_| !choice.index_axes);
+    notes.extend(plane.clone().filter_map(space::turned));
+    let of_band = roles
+        .band
+        .and_then(|axis| coordinate(header, variable, axis));
+    let of_time = timing.map(|timing| timing.times);
+    for coordinate in of_time.into_iter().chain(plane).chain(of_band) {
+        notes.extend(stored::outside(file, coordinate)?);
     }
-    Ok(Roles { time, y, x, band })
+    let unread = header.unread.iter();
+    notes.extend(unread.map(|group| format!("group `{group}` cannot be read")));
+    Ok(notes)
 }
 
 /// What is told of rows and columns that are numbers, where 2-D coordinates say which places they
@@ -501,20 +387,12 @@ fn unplaced(header: &Header, variable: &Variable, roles: &Roles) -> Option<Strin
     })
 }
 
-/// The grid mapping that places a variable by the coefficients of GDAL.
-fn transformed<'a>(header: &'a Header, variable: &Variable) -> Option<&'a str> {
-    let mut names = variable.text("grid_mapping")?.split_whitespace();
-    let mapping = names.find_map(|name| header.near(variable, name.trim_end_matches(':')))?;
-    mapping.text("GeoTransform")?;
-    Some(&mapping.name)
-}
-
 /// What helps where rows or columns have no coordinates.
-fn elsewhere(header: &Header, variable: &Variable) -> String {
-    match transformed(header, variable) {
+fn elsewhere(header: &Header, variable: &Variable, roles: Roles) -> String {
+    match transformed(header, variable, roles) {
         Some(_) => format!(
-            "it is placed by a `GeoTransform`, which GDAL reads: make a GeoTIFF of it with `gdal_translate 'NETCDF:\"FILE\":{}' PLACED.tif`",
-            variable.name
+            "it is placed by a `GeoTransform`, which GDAL reads: make a GeoTIFF of it with `gdal_translate {} PLACED.tif`",
+            quoted(&format!("NETCDF:\"FILE\":{}", variable.name))
         ),
         None => "keep it in a grid of its own, made with `gridstone create STORE NAME --like FILE --index-axes`".to_owned(),
     }

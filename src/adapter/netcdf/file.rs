@@ -10,14 +10,13 @@ use std::time::SystemTime;
 
 use bytemuck::allocation::cast_vec;
 use hdf5_reader::storage::{BytesStorage, DynStorage, FileStorage};
-use hdf5_reader::{
-    Dataset, FilterRegistry, H5Type, Hdf5File, OpenOptions, SliceInfo, SliceInfoElem,
-};
+use hdf5_reader::{Dataset, H5Type, Hdf5File, OpenOptions, SliceInfo, SliceInfoElem};
 use ndarray::ArrayD;
 use netcdf_reader::classic::ClassicFile;
 use netcdf_reader::{NcFile, NcSliceInfo, NcSliceInfoElem};
 
-use super::header::{Header, Variable};
+use super::filters;
+use super::header::{Header, Variable, is_io};
 use super::word::{NativeWord, Precision};
 use crate::adapter::source::Fingerprint;
 use crate::array::{Array, Cells, DType, c_order, with_dtype};
@@ -35,8 +34,6 @@ const CHUNKS_BYTES: usize = 512 << 20;
 const CHUNKS_MAX: usize = 1 << 16;
 /// Larger chunks are decoded one at a time: each thread would need memory for one.
 const PARALLEL_CHUNK_BYTES_MAX: u64 = 32 << 20;
-/// The filter Zstandard, as registered with The HDF Group.
-const ZSTD: u16 = 32_015;
 
 /// A NetCDF file: classic (CDF-1, CDF-2 or CDF-5) or NetCDF-4. Nothing is held but the header, and
 /// while it is read the chunks that were read last.
@@ -95,10 +92,12 @@ impl NetCdf {
 
     /// Reads the header of a file that is held in memory.
     pub fn from_bytes(bytes: impl Into<Vec<u8>>) -> Result<Self> {
-        Self::new(
-            Arc::new(BytesStorage::new(bytes.into())),
-            FileOrigin::Memory,
-        )
+        Self::of_storage(Arc::new(BytesStorage::new(bytes.into())))
+    }
+
+    /// The same of bytes that stand anywhere.
+    pub(super) fn of_storage(storage: DynStorage) -> Result<Self> {
+        Self::new(storage, FileOrigin::Memory)
     }
 
     fn new(storage: DynStorage, origin: impl FnOnce(DynStorage) -> FileOrigin) -> Result<Self> {
@@ -438,23 +437,9 @@ fn stored(path: &Path) -> Result<(DynStorage, Stamp)> {
 
 /// How NetCDF-4 is read. What other files it names is not: no resolver of them is set.
 fn options() -> OpenOptions {
-    let mut filters = FilterRegistry::new();
-    let zstd = |bytes: &[u8]| -> std::io::Result<Vec<u8>> {
-        let mut cells = Vec::new();
-        zstd::Decoder::new(bytes)?
-            .take(BOX_BYTES_MAX)
-            .read_to_end(&mut cells)?;
-        Ok(cells)
-    };
-    let refused =
-        |cause: std::io::Error| hdf5_reader::error::Error::DecompressionError(cause.to_string());
-    filters.register(
-        ZSTD,
-        Box::new(move |_, bytes, _| zstd(bytes).map_err(refused)),
-    );
     let bytes_max = usize::try_from(BOX_BYTES_MAX).unwrap_or(usize::MAX);
     OpenOptions::default()
-        .with_filter_registry(filters)
+        .with_filter_registry(filters::registry(BOX_BYTES_MAX))
         .with_chunk_cache_bytes(CHUNKS_BYTES)
         .with_chunk_cache_slots(CHUNKS_MAX)
         .with_max_chunk_bytes(bytes_max)
@@ -473,14 +458,12 @@ pub(super) fn guarded<T>(call: impl FnOnce() -> netcdf_reader::Result<T>) -> Res
 }
 
 fn refused(cause: netcdf_reader::Error) -> Error {
-    let error = match cause {
-        netcdf_reader::Error::Io(_)
-        | netcdf_reader::Error::Hdf5(hdf5_reader::error::Error::Io(_)) => {
-            Error::unavailable("the file cannot be read")
-        }
-        _ => Error::invalid(
+    let error = if is_io(&cause) {
+        Error::unavailable("the file cannot be read")
+    } else {
+        Error::invalid(
             "the file is damaged, or of a kind that is not read; `nccopy -k cdf5 FILE CLASSIC.nc` makes a classic file of what it can read, with `-V VARIABLE,COORDINATE,..` of some of it; where a filter is unknown to it too, write the file with `zlib`",
-        ),
+        )
     };
     // As text: the libraries' errors tell their causes themselves.
     error.because(cause.to_string())

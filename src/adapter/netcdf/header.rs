@@ -104,8 +104,8 @@ pub struct Variable {
     pub(super) letters: bool,
     /// Whether its cells are texts.
     pub(super) words: bool,
-    /// What its numbers are the names of, where it is an enumeration: `0 dry, 1 wet`.
-    pub(super) codes: Option<String>,
+    /// What its numbers are called, where it is an enumeration.
+    pub(super) codes: Vec<(i128, String)>,
 }
 
 /// What NetCDF-4 puts before the name of a variable whose own name a dimension has taken.
@@ -136,6 +136,14 @@ impl Variable {
     /// The name without those of the groups that it is in.
     pub(super) fn leaf(&self) -> &str {
         self.name.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// The name that an enumeration has for one of its numbers.
+    pub(super) fn named(&self, number: &str) -> Option<&str> {
+        let number: i128 = number.parse().ok()?;
+        let mut known = self.codes.iter();
+        let (_, name) = known.find(|(code, _)| *code == number)?;
+        Some(name)
     }
 
     /// The group that it is in; empty for the root.
@@ -222,18 +230,26 @@ impl Header {
         for path in hdf5.map(groups).transpose()?.unwrap_or_default() {
             let of =
                 hdf5.map(|hdf5| build_group_at_path(hdf5, &path, NcMetadataMode::Strict, false));
-            match of {
-                Some(Ok(group)) => header.variables.extend(
+            match of.transpose() {
+                Ok(group) => header.variables.extend(
                     group
-                        .variables
                         .iter()
+                        .flat_map(|group| &group.variables)
                         .map(|variable| Variable::of(&path, variable)),
                 ),
-                _ => header.unread.push(path),
+                Err(cause) if is_io(&cause) => return Err(cause),
+                Err(_) => header.unread.push(path),
             }
         }
         Ok(header)
     }
+}
+
+/// Whether what was asked of a library failed because bytes could not be read, not for what they
+/// are.
+pub(super) fn is_io(cause: &netcdf_reader::Error) -> bool {
+    use netcdf_reader::Error::{Hdf5, Io};
+    matches!(cause, Io(_) | Hdf5(hdf5_reader::error::Error::Io(_)))
 }
 
 /// Groups of a file, at most; those beyond are taken for a damaged file's.
@@ -284,19 +300,12 @@ fn attributes(attributes: &[NcAttribute]) -> Vec<Attribute> {
         .collect()
 }
 
-fn codes(of: &NcType) -> Option<String> {
+fn codes(of: &NcType) -> Vec<(i128, String)> {
     let NcType::Enum { members, .. } = of else {
-        return None;
+        return Vec::new();
     };
-    let named =
-        |member: &NcEnumMember| Some(format!("{} {}", member.value.as_i128()?, member.name));
-    Some(
-        members
-            .iter()
-            .filter_map(named)
-            .collect::<Vec<_>>()
-            .join(", "),
-    )
+    let named = |member: &NcEnumMember| Some((member.value.as_i128()?, member.name.clone()));
+    members.iter().filter_map(named).collect()
 }
 
 fn dtype(of: &NcType) -> Option<DType> {

@@ -3,34 +3,34 @@
 
 use std::collections::BTreeMap;
 
-use super::corners;
 use super::field::{Choice, Field};
 use super::file::NetCdf;
 use super::header::{Value, Variable};
-use super::labels::{self, Labels};
-use super::space::Degrees;
+use super::labels;
+use super::remedy;
+use super::roles::is_plane;
 use super::stored::StoredNumbers;
 use super::timing::{self, Timing};
 use crate::adapter::cf;
+use crate::adapter::text::quoted;
 use crate::adapter::unit::Conversion;
 use crate::calendar::{Calendar, Timestamp};
-use crate::crs;
 use crate::error::{Error, Result};
-use crate::grid::{Schema, SchemaBuilder};
+use crate::grid::{Dimension, Schema, SchemaBuilder};
 
 /// The attribute of a grid that names the coordinate which its times were asked from.
 pub(super) const TIME: &str = "time_coordinate";
 /// The attribute of a grid made of a file whose steps begin before its times.
 pub(super) const LATER: &str = "time_in_step";
 /// What a grid keeps of a variable.
-const KEPT: [&str; 4] = [
+pub(super) const KEPT: [&str; 4] = [
     "standard_name",
     "long_name",
     "cell_methods",
     "flag_meanings",
 ];
 /// The longest text that is kept.
-pub(super) const TEXT_MAX: usize = 1_024;
+pub(super) const TEXT_MAX: usize = Schema::TEXT_MAX;
 
 /// What the values of a variable are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,13 +39,13 @@ pub(super) struct Identity {
     pub(super) attributes: BTreeMap<String, String>,
     /// Coordinates of a single value, beside time, rows and columns: `height` is `2 m`.
     pub(super) singles: BTreeMap<String, String>,
-    /// What the numbers of labels and of such coordinates are, by the name of the attribute that
-    /// keeps it: `height_units` of labels are `m`, `depth_positive` is `down`.
+    /// What such coordinates are, by the name of the attribute that keeps it: `depth_positive` is
+    /// `down`.
     measures: BTreeMap<String, String>,
     /// Whether its values are differences of what they are called: a deviation of 1 degree Celsius
     /// is one of 1 kelvin.
     is_difference: bool,
-    /// Where rows and columns lie that are kept on index axes. See [`corners`].
+    /// Where rows and columns lie that are kept on index axes. See [`corners`](super::corners).
     pub(super) corners: BTreeMap<String, String>,
     /// The time coordinate, if it was asked for.
     time: Option<String>,
@@ -74,7 +74,7 @@ impl Identity {
             .filter(|dimension| dimension.len == 1)
             .map(|dimension| dimension.name.as_str());
         let (mut singles, mut measures, mut told) = (BTreeMap::new(), BTreeMap::new(), None);
-        let mut notes: Vec<String> = Vec::new();
+        let (attributes, mut notes) = attributes(variable);
         for coordinate in listed
             .chain(short)
             .filter_map(|name| header.near(variable, name))
@@ -112,8 +112,10 @@ impl Identity {
                 // A time beside the times.
                 Some(Ok(text)) if is_date(&text) => {}
                 Some(Ok(value)) => {
-                    singles.insert(coordinate.name.clone(), value);
-                    measures.extend(labels::directed(&coordinate.name, coordinate));
+                    let name = coordinate.leaf();
+                    singles.insert(name.to_owned(), value);
+                    let said = labels::directed(coordinate).into_iter();
+                    measures.extend(said.map(|(what, text)| (cf::measure(name, what), text)));
                 }
                 Some(Err(note)) if !notes.contains(&note) => notes.push(note),
                 _ => {}
@@ -131,7 +133,7 @@ impl Identity {
         }));
         Ok(Self {
             unit: text(variable, "units"),
-            attributes: attributes(variable),
+            attributes,
             singles,
             measures,
             is_difference: is_difference(variable),
@@ -141,35 +143,64 @@ impl Identity {
         })
     }
 
-    /// The same of a variable with an axis of labels.
-    pub(super) fn labelled(mut self, band: Option<&Labels>) -> Self {
-        self.measures
-            .extend(band.into_iter().flat_map(|band| band.measures.clone()));
-        self
-    }
-
-    /// What a grid made after the variable remembers of it.
-    pub(super) fn keep(&self, name: &str, schema: SchemaBuilder) -> SchemaBuilder {
-        let schema = self
-            .unit
-            .iter()
-            .fold(schema.variable(name), |schema, unit| schema.unit(unit));
+    /// The attributes of a grid made after the variable, but for those of labels.
+    fn kept(&self) -> impl Iterator<Item = (String, String)> {
+        let singles: Vec<&str> = self.singles.keys().map(String::as_str).collect();
+        let singles = (!singles.is_empty()).then(|| (cf::SINGLES.to_owned(), singles.join(" ")));
         let time = self.time.iter().map(|time| (TIME.to_owned(), time.clone()));
-        let all = self
-            .attributes
-            .clone()
-            .into_iter()
-            .chain(self.singles.clone())
-            .chain(self.measures.clone())
-            .chain(self.corners.clone())
-            .chain(time);
-        all.fold(schema, |schema, (name, value)| {
-            schema.attribute(name, value)
-        })
+        let texts = [
+            &self.attributes,
+            &self.singles,
+            &self.measures,
+            &self.corners,
+        ];
+        let texts = texts.into_iter().flat_map(BTreeMap::clone);
+        texts.chain(singles).chain(time)
     }
 }
 
 impl Field {
+    /// What a grid made after the variable remembers of it.
+    pub(super) fn keep(&self, schema: SchemaBuilder) -> SchemaBuilder {
+        let unit = self.identity.unit.iter();
+        let schema = unit.fold(schema.variable(&self.name), |schema, unit| {
+            schema.unit(unit)
+        });
+        let band = self.band.as_ref();
+        let dimension = band.map(|band| band.dimension(self.times.is_some()));
+        let of_labels = self.measures(dimension.as_deref());
+        let all = self.identity.kept().chain(of_labels);
+        all.fold(schema, |schema, (name, value)| {
+            schema.attribute(name, value)
+        })
+    }
+
+    /// What the labels and the single coordinates are, by the names of the attributes that keep it in
+    /// a grid with a `dimension` of these labels.
+    fn measures(&self, dimension: Option<&str>) -> BTreeMap<String, String> {
+        let labels = dimension.zip(self.band.as_ref());
+        let labels = labels.into_iter().flat_map(|(dimension, band)| {
+            let said = band.measures.iter();
+            said.map(move |(what, text)| (cf::measure(dimension, what), text.clone()))
+        });
+        self.identity
+            .measures
+            .clone()
+            .into_iter()
+            .chain(labels)
+            .collect()
+    }
+
+    /// The dimension of a grid that has the labels.
+    pub(super) fn dimension_in<'a>(&self, schema: &'a Schema) -> Option<&'a str> {
+        let band = self.band.as_ref()?;
+        let mut dimensions = schema.structure().dimensions().iter();
+        let is_its = |dimension: &&Dimension| {
+            dimension.is_fixed() && labels::is_of(dimension.name(), &band.name)
+        };
+        dimensions.find(is_its).map(Dimension::name)
+    }
+
     /// From the variable's unit to a grid's, if it holds what the grid does.
     /// [`Invalid`](crate::ErrorKind::Invalid) says what differs.
     pub(super) fn identified(&self, schema: &Schema) -> Result<Conversion> {
@@ -178,8 +209,9 @@ impl Field {
             .filter(|known| *known != self.name && !self.is_asked)
         {
             return Err(Error::invalid(format!(
-                "the grid holds `{known}`, and the file's variable is `{0}`; if both are one quantity, say so with `--variable {0}`",
-                self.name
+                "the grid holds `{known}`, and the file's variable is `{}`; if both are one quantity, say so with `--variable {}`",
+                self.name,
+                quoted(&self.name)
             )));
         }
         if let Some((known, own)) = self
@@ -187,8 +219,9 @@ impl Field {
             .filter(|_| !self.is_asked)
         {
             return Err(Error::invalid(format!(
-                "the grid holds the quantity `{known}`, and the file's `{0}` is `{own}`; if both are one, say so with `--variable {0}`",
-                self.name
+                "the grid holds the quantity `{known}`, and the file's `{}` is `{own}`; if both are one, say so with `--variable {}`",
+                self.name,
+                quoted(&self.name)
             )));
         }
         let differs = |(name, value): &(&String, &String)| {
@@ -214,14 +247,18 @@ impl Field {
         });
         conversion.map_err(|why| {
             Error::invalid(format!(
-                "the variable's unit is `{from}`, the grid's `{to}`, and {why}; make a grid for it with `gridstone create STORE NAME --like FILE`, or correct the unit with `ncatted -a units,{},o,c,'{to}' FILE`",
-                self.name.rsplit('/').next().unwrap_or_default()
+                "the variable's unit is `{from}`, the grid's `{to}`, and {why}; make a grid for it with `gridstone create STORE NAME --like FILE`, or correct the unit with `{}`",
+                remedy::set("units", self.name.rsplit('/').next().unwrap_or_default(), to)
             ))
         })
     }
 
     /// What a grid and the file say of an attribute of the variable, where these differ.
-    fn other<'a>(&'a self, name: &str, schema: &'a Schema) -> Option<(&'a str, &'a str)> {
+    pub(super) fn other<'a>(
+        &'a self,
+        name: &str,
+        schema: &'a Schema,
+    ) -> Option<(&'a str, &'a str)> {
         let (known, own) = (
             schema.attributes().get(name)?,
             self.identity.attributes.get(name)?,
@@ -236,7 +273,7 @@ impl Field {
             let (_, unit) = value.split_once(' ')?;
             Some((cf::measure(name, "units"), unit.to_owned()))
         };
-        let measures = self.identity.measures.clone().into_iter();
+        let measures = self.measures(self.dimension_in(schema)).into_iter();
         let mut all = measures.chain(self.identity.singles.iter().filter_map(single));
         let differs = |(name, own): (String, String)| {
             let known = schema.attributes().get(&name)?;
@@ -254,111 +291,6 @@ impl Field {
             ))),
         }
     }
-
-    /// What is told of labels or single values of which the grid says what they are, and the file
-    /// does not.
-    fn unsaid(&self, schema: &Schema) -> Option<String> {
-        let known = schema.attributes();
-        if let Some(band) = &self.band {
-            let name = cf::measure(&band.name, "units");
-            let unit = known
-                .get(&name)
-                .filter(|_| !band.measures.contains_key(&name))?;
-            return Some(format!(
-                "it says no unit of `{}`; its labels are taken for the grid's, in {unit}",
-                band.name
-            ));
-        }
-        let is_single = |(name, value): &(&String, &String)| {
-            let (number, unit) = value.split_once(' ').unwrap_or((value, ""));
-            let is_number = number.parse::<f64>().is_ok() && !unit.contains(' ');
-            let is_other = KEPT.contains(&name.as_str()) || cf::FLAGS.contains(&name.as_str());
-            is_number && !is_other && cf::measured(name).is_none()
-        };
-        let (name, value) = known
-            .iter()
-            .find(|single| is_single(single) && !self.identity.singles.contains_key(single.0))?;
-        Some(format!(
-            "the grid is of `{name}` {value}, of which it says nothing"
-        ))
-    }
-
-    /// What is told of times that are no beginnings of steps where bounds say so, and are taken for
-    /// such elsewhere.
-    fn beginnings(&self, schema: &Schema) -> Option<String> {
-        let times = self.times.as_ref()?;
-        let is_known = schema.attributes().contains_key(LATER);
-        if schema.structure().irregular().is_some() || schema.variable().is_none() {
-            return None;
-        }
-        match (times.are_later(), &times.bounds) {
-            (true, _) if !is_known => Some("its bounds say that its steps begin before its times; those of files without bounds, which may be in the grid, begin at theirs".to_owned()),
-            (_, None) if is_known => Some("it has no bounds of its times, which are taken for the beginnings of steps; the grid was made of a file whose bounds say that steps begin before".to_owned()),
-            _ => None,
-        }
-    }
-
-    /// What is to be known of how the values of the variable become those of a grid.
-    pub(super) fn remarks(&self, schema: &Schema, conversion: Conversion) -> Vec<String> {
-        let unit = conversion.remark(self.identity.unit.as_deref(), schema.unit());
-        let system = schema.structure().crs().filter(|_| self.crs.is_none());
-        let system = system.map(|crs| {
-            format!("it says no coordinate reference system; its coordinates are taken for the grid's, {}", crs::shown(crs))
-        });
-        let unkept = self
-            .crs
-            .as_deref()
-            .filter(|_| schema.structure().crs().is_none());
-        let unkept = unkept.map(|crs| {
-            format!(
-                "the grid has no coordinate reference system, so the file's, {}, is not kept",
-                crs::shown(crs)
-            )
-        });
-        let bounds = self.times.as_ref().and_then(|times| times.bounds.as_ref());
-        let bounds = bounds.filter(|_| schema.structure().irregular().is_some()).map(|_| {
-            "its times have bounds, from when to when its values go: the grid keeps events at their times, and no bounds".to_owned()
-        });
-        let unsaid = self.unsaid(schema);
-        let classes = ["flag_meanings", "flag_values", "flag_masks"];
-        let classes = classes.iter().find_map(|name| {
-            let (known, own) = self.other(name, schema)?;
-            Some(format!(
-                "its classes are others than the grid's (`{name}`): {own}, and {known}; make a grid for it with `gridstone create STORE NAME --like FILE` if one number has two meanings"
-            ))
-        });
-        let methods = self.other("cell_methods", schema);
-        let methods = methods.map(|(known, own)| {
-            format!("its cells are `{own}` (`cell_methods`), the grid's `{known}`")
-        });
-        let known = |(name, own): (&String, &String)| {
-            Some((
-                name.clone(),
-                schema.attributes().get(name)?.clone(),
-                own.clone(),
-            ))
-        };
-        let mut corners = self.identity.corners.iter().filter_map(known);
-        let elsewhere = corners.find(|(_, known, own)| !corners::same(known, own));
-        let elsewhere = elsewhere.map(|(name, known, own)| {
-            format!(
-                "its cells lie elsewhere than the grid's: `{name}` is {own}, and the grid's {known}"
-            )
-        });
-        self.notes
-            .iter()
-            .cloned()
-            .chain(unit)
-            .chain(system)
-            .chain(unkept)
-            .chain(methods)
-            .chain(elsewhere)
-            .chain(bounds)
-            .chain(classes)
-            .chain(unsaid)
-            .chain(self.beginnings(schema))
-            .collect()
-    }
 }
 
 /// A text that is not too long to be kept.
@@ -367,65 +299,82 @@ fn text(variable: &Variable, name: &str) -> Option<String> {
     text.map(str::to_owned)
 }
 
-/// What a grid keeps of the attributes of a variable.
-fn attributes(variable: &Variable) -> BTreeMap<String, String> {
-    let is_kept = |text: &String| (1..=TEXT_MAX).contains(&text.len());
-    let codes = variable.codes.clone().filter(is_kept);
+/// What a grid keeps of the attributes of a variable, and what is told of those that are too long.
+/// The names of an enumeration are those of classes, unless the variable says other ones.
+fn attributes(variable: &Variable) -> (BTreeMap<String, String>, Vec<String>) {
     let numbers = |name: &str| {
-        let numbers = match variable.attribute(name)? {
+        Some(match variable.attribute(name)? {
             Value::Text(text) => text.clone(),
             Value::Numbers(cells) => {
                 let texts = (0..cells.len()).map(|cell| cells.number(cell).to_string());
                 texts.collect::<Vec<_>>().join(" ")
             }
-        };
-        Some(numbers).filter(is_kept)
+        })
     };
-    let texts = KEPT.iter().map(|name| (*name, text(variable, name)));
+    let texts = KEPT
+        .iter()
+        .map(|name| (*name, variable.text(name).map(str::to_owned)));
     let flags = cf::FLAGS.iter().map(|name| (*name, numbers(name)));
-    texts
+    let said = texts
         .chain(flags)
-        .chain([("codes", codes)])
-        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-        .collect()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    let mut all: BTreeMap<String, String> = said.collect();
+    if !variable.codes.is_empty() && !all.contains_key("flag_meanings") {
+        let (numbers, names): (Vec<String>, Vec<String>) = variable
+            .codes
+            .iter()
+            .map(|(number, name)| (number.to_string(), name.replace(char::is_whitespace, "_")))
+            .unzip();
+        all.insert("flag_values".to_owned(), numbers.join(" "));
+        all.insert("flag_meanings".to_owned(), names.join(" "));
+    }
+    let (kept, long): (BTreeMap<_, _>, BTreeMap<_, _>) = all
+        .into_iter()
+        .filter(|(_, text)| !text.is_empty())
+        .partition(|(_, text)| text.len() <= TEXT_MAX);
+    let told = |(name, text): (&String, &String)| {
+        let bytes = text.len();
+        format!("its `{name}` is a text of {bytes} bytes: it is not kept")
+    };
+    (kept, long.iter().map(told).collect())
 }
 
 /// Whether the values of a variable are differences, by what CF has for that.
 fn is_difference(variable: &Variable) -> bool {
-    let has = |attribute: &str, words: &[&str]| {
-        let text = variable.text(attribute).unwrap_or_default();
-        words.iter().any(|word| text.contains(word))
-    };
-    has("units_metadata", &["difference"])
-        || has("cell_methods", &["standard_deviation", "range"])
-        || has(
-            "standard_name",
-            &["_anomaly", " standard_error", "change_over_time_in_"],
-        )
+    let text = |name: &str| variable.text(name).unwrap_or_default();
+    let mut named = text("standard_name").split_whitespace();
+    let (name, modifier) = (named.next().unwrap_or_default(), named.next());
+    methods(text("cell_methods")).any(|of| ["standard_deviation", "range"].contains(&of))
+        || text("units_metadata").contains("difference")
+        || name.ends_with("_anomaly")
+        || name.starts_with("change_over_time_in_")
+        || modifier == Some("standard_error")
+}
+
+/// The methods among `cell_methods`: `time: mean (interval: 1 hour) area: range` are `mean` and
+/// `range`.
+fn methods(text: &str) -> impl Iterator<Item = &str> {
+    let plain = text
+        .split('(')
+        .enumerate()
+        .map(|(number, part)| match number {
+            0 => part,
+            _ => part.split_once(')').map_or("", |(_, behind)| behind),
+        });
+    let mut is_named = false;
+    plain
+        .flat_map(str::split_whitespace)
+        .filter(move |word| std::mem::replace(&mut is_named, word.ends_with(':')) && !is_named)
 }
 
 /// What is told where forecasts of several runs may have one time.
 fn runs(times: &Variable, reference: &Variable) -> String {
     format!(
-        "its times are those of `{}`; runs of other `{1}` lie over each other where they have one time (a grid made with `--time {1}` keeps them apart)",
-        times.name, reference.name
+        "its times are those of `{}`; runs of other `{}` lie over each other where they have one time (a grid made with `--time {}` keeps them apart)",
+        times.name,
+        reference.name,
+        quoted(&reference.name)
     )
-}
-
-/// Whether a coordinate is one of rows or columns.
-fn is_plane(coordinate: &Variable) -> bool {
-    let name = coordinate.text("standard_name").unwrap_or_default();
-    let units = coordinate.text("units").unwrap_or_default();
-    ["X", "Y"].contains(&coordinate.text("axis").unwrap_or_default())
-        || [
-            "latitude",
-            "longitude",
-            "projection_x_coordinate",
-            "projection_y_coordinate",
-        ]
-        .contains(&name)
-        || ["grid_latitude", "grid_longitude"].contains(&name)
-        || Degrees::of(units).is_some_and(|direction| direction != Degrees::Plain)
 }
 
 /// The single number of a coordinate with its unit, or its single text, or what is told if it is
@@ -465,6 +414,9 @@ fn single(file: &NetCdf, coordinate: &Variable) -> Result<Option<Result<String, 
             ))));
         }
         let value = stored.texts().into_iter().next();
+        if let Some(name) = value.as_deref().and_then(|value| coordinate.named(value)) {
+            return Ok(Some(Ok(name.to_owned())));
+        }
         let unit = coordinate
             .text("units")
             .filter(|unit| *unit != "1")

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::TOLERANCE;
 use super::file::NetCdf;
 use super::header::Variable;
+use super::remedy;
 use super::stored::{StoredNumbers, are_cells, bounds_of, single, without};
 use super::time::FileTimes;
 use super::timing::Timing;
@@ -138,8 +139,9 @@ fn of_texts(file: &NetCdf, variable: &Variable) -> Result<FileTimes> {
         Timestamp::read(text, calendar).map_err(|cause| {
             let (dimension, last) = (variable.dimensions.first().map_or("time", |of| of.name.as_str()), step.saturating_sub(1));
             Error::invalid(format!(
-                "{}; take such steps away, as with `ncks -d {dimension},0,{last} FILE PART.nc`, or say with `--time` which other variable has the times",
-                cause.sentence()
+                "{}; take such steps away, as with `ncks {} FILE PART.nc`, or say with `--time` which other variable has the times",
+                cause.sentence(),
+                remedy::part(dimension, 0, last)
             ))
         })
     };
@@ -225,15 +227,15 @@ impl TimeDecoder {
             factor,
             note: None,
         };
-        let remedy = |cause: Error, remedy: String| {
+        let with = |cause: Error, remedy: String| {
             Error::invalid(format!("{}; {remedy}", cause.sentence()))
         };
         let set = |attribute: &str, to: &str| {
-            format!("say it with `ncatted -a {attribute},{name},o,c,'{to}' FILE`")
+            format!("say it with `{}`", remedy::set(attribute, name, to))
         };
         let known: Calendar = calendar
             .parse()
-            .map_err(|cause| remedy(cause, set("calendar", "standard")))?;
+            .map_err(|cause| with(cause, set("calendar", "standard")))?;
         let (lower, first) = (
             units.to_ascii_lowercase(),
             units
@@ -276,18 +278,18 @@ impl TimeDecoder {
                     ..of(unit, 1.0)
                 })
             }
-            Some(_) => Err(remedy(cause, set("calendar", "proleptic_gregorian"))),
-            None if lower.starts_with("day as") => Err(remedy(
+            Some(_) => Err(with(cause, set("calendar", "proleptic_gregorian"))),
+            None if lower.starts_with("day as") => Err(with(
                 cause,
                 "make such units with `cdo -r copy FILE WITH_UNITS.nc`".to_owned(),
             )),
             None => match months.zip(in_days().ok()) {
-                Some((months, days)) => Err(remedy(cause, anew(file, variable, days, months)?)),
+                Some((months, days)) => Err(with(cause, anew(file, variable, days, months)?)),
                 None => {
                     let tick = first
                         .parse::<Tick>()
                         .map_or("hours".to_owned(), |tick| tick.to_string());
-                    Err(remedy(
+                    Err(with(
                         cause,
                         set("units", &format!("{tick} since YYYY-MM-DD")),
                     ))
@@ -372,14 +374,12 @@ fn strange(
     }
     let remedy = match variable.dimensions.as_slice() {
         [of] if !best.is_empty() => format!(
-            "take steps without a time away, as with `ncks -d {},{},{} FILE PART.nc`",
-            of.name,
-            best.start,
-            best.end - 1
+            "take steps without a time away, as with `ncks {} FILE PART.nc`",
+            remedy::part(&of.name, best.start, best.end - 1)
         ),
         _ => format!(
-            "take it away with `ncks -C -x -v {} FILE TIMELESS.nc`, or say with `--time` which other variable has the times",
-            variable.leaf()
+            "take it away with `{}`, or say with `--time` which other variable has the times",
+            remedy::without(variable.leaf(), "TIMELESS.nc")
         ),
     };
     Error::invalid(format!(

@@ -1,14 +1,15 @@
 //! The labels of an axis that is neither time nor rows nor columns: heights, members, kinds.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::field::{Field, coordinate};
 use super::file::NetCdf;
 use super::header::{Header, Value, Variable};
 use super::identity::TEXT_MAX;
+use super::remedy;
 use super::stored::StoredNumbers;
 use super::timing;
-use crate::adapter::cf;
+use crate::adapter::text::quoted;
 use crate::error::{Error, Result};
 use crate::grid::Structure;
 
@@ -17,19 +18,18 @@ use crate::grid::Structure;
 pub(super) struct Labels {
     pub(super) name: String,
     pub(super) labels: Vec<String>,
-    /// What the labels are numbers of, by the name of the attribute of a grid that keeps it.
-    pub(super) measures: BTreeMap<String, String>,
+    /// What the labels are of, by the names of [`MEASURES`](crate::adapter::cf::MEASURES).
+    pub(super) measures: Vec<(&'static str, String)>,
     /// What of them is not kept.
     pub(super) note: Option<String>,
 }
 
-/// Which quantity the numbers of a coordinate are, and which way they grow: a depth of 1 m is no
-/// height of 1 m. By the name of the attribute of a grid that keeps it.
-pub(super) fn directed(labels: &str, coordinate: &Variable) -> Vec<(String, String)> {
+/// Which quantity a coordinate is, and which way its numbers grow: a depth of 1 m is no height of
+/// 1 m. By the names of [`MEASURES`](crate::adapter::cf::MEASURES).
+pub(super) fn directed(coordinate: &Variable) -> Vec<(&'static str, String)> {
     let said = ["standard_name", "positive"].into_iter();
-    said.filter_map(|name| Some((name, coordinate.text(name)?)))
-        .filter(|(_, text)| (1..=TEXT_MAX).contains(&text.len()))
-        .map(|(name, text)| (cf::measure(labels, name), text.to_owned()))
+    said.filter_map(|name| Some((name, coordinate.text(name)?.to_owned())))
+        .filter(|(_, text)| text.len() <= TEXT_MAX)
         .collect()
 }
 
@@ -49,7 +49,9 @@ impl Labels {
         let mut numbers = own;
         if own.is_none() && texts.is_none() {
             numbers = numbers_of(header, variable, axis);
-            if let Some(beside) = numbers.filter(|beside| !tells_apart(file, beside)) {
+            if let Some(beside) = numbers
+                && !tells_apart(file, beside)?
+            {
                 note = Some(format!(
                     "the numbers of `{}` are no labels, as some are missing or there twice: its labels are 1 to {}",
                     beside.name, dimension.len
@@ -59,18 +61,17 @@ impl Labels {
         }
         let (labels, measures) = if let Some(numbers) = numbers {
             let unit = numbers.text("units").filter(|unit| *unit != "1");
-            let unit = unit.map(|unit| (cf::measure(&dimension.name, "units"), unit.to_owned()));
-            let measures = directed(&dimension.name, numbers);
-            let measures = measures.into_iter().chain(unit).collect();
+            let unit = unit.map(|unit| ("units", unit.to_owned()));
+            let measures = directed(numbers).into_iter().chain(unit).collect();
             (of_numbers(file, numbers)?, measures)
         } else if let Some(texts) = texts {
-            (of_texts(file, texts)?, BTreeMap::new())
+            (of_texts(file, texts)?, directed(texts))
         } else {
             (
                 (1..=dimension.len)
                     .map(|number| number.to_string())
                     .collect(),
-                BTreeMap::new(),
+                Vec::new(),
             )
         };
         Ok(Self {
@@ -80,20 +81,35 @@ impl Labels {
             note,
         })
     }
+
+    /// The name of their dimension in a grid that is made after the file.
+    pub(super) fn dimension(&self, has_times: bool) -> String {
+        let name = fitting(&self.name);
+        let is_taken = ["space", "y", "x"].contains(&name.as_str()) || name == "time" && has_times;
+        if is_taken { beside(&name) } else { name }
+    }
+}
+
+/// Whether a dimension of a grid is that of labels of a name in a file.
+pub(super) fn is_of(dimension: &str, name: &str) -> bool {
+    let name = fitting(name);
+    [name.as_str(), &beside(&name)].contains(&dimension)
 }
 
 /// Whether none of some numbers is missing, and none there twice.
-fn tells_apart(file: &NetCdf, numbers: &Variable) -> bool {
-    let labels = of_numbers(file, numbers).unwrap_or_default();
+fn tells_apart(file: &NetCdf, numbers: &Variable) -> Result<bool> {
+    let stored = StoredNumbers::read(file, numbers)?;
+    let labels = stored.texts();
     let different: BTreeSet<&String> = labels.iter().collect();
-    !labels.is_empty() && different.len() == labels.len()
+    Ok(stored.first_missing().is_none() && different.len() == labels.len())
 }
 
 /// Numbers as labels, none of which may be missing.
 fn of_numbers(file: &NetCdf, numbers: &Variable) -> Result<Vec<String>> {
     let stored = StoredNumbers::read(file, numbers)?;
     let Some((cell, text)) = stored.first_missing() else {
-        return Ok(stored.texts());
+        let label = |text: String| numbers.named(&text).map(str::to_owned).unwrap_or(text);
+        return Ok(stored.texts().into_iter().map(label).collect());
     };
     let mut runs: Vec<[usize; 2]> = Vec::new();
     for cell in (0..stored.is_missing.len()).filter(|cell| !stored.is_missing[*cell]) {
@@ -104,18 +120,15 @@ fn of_numbers(file: &NetCdf, numbers: &Variable) -> Result<Vec<String>> {
     }
     let known: Vec<String> = runs
         .iter()
-        .map(|[first, last]| format!("-d {},{first},{last}", numbers.leaf()))
+        .map(|[first, last]| remedy::part(numbers.leaf(), *first, *last))
         .collect();
+    let without = remedy::without(numbers.leaf(), "NUMBERED.nc");
     let remedy = if known.is_empty() {
-        format!(
-            "take them away with `ncks -C -x -v {} FILE NUMBERED.nc`",
-            numbers.leaf()
-        )
+        format!("take them away with `{without}`")
     } else {
         format!(
-            "keep the others, as with `ncks {} FILE PART.nc`, or take all away with `ncks -C -x -v {} FILE NUMBERED.nc`",
-            known.join(" "),
-            numbers.leaf()
+            "keep the others, as with `ncks {} FILE PART.nc`, or take all away with `{without}`",
+            known.join(" ")
         )
     };
     Err(Error::invalid(format!(
@@ -187,13 +200,14 @@ fn of_texts(file: &NetCdf, texts: &Variable) -> Result<Vec<String>> {
     {
         None => Ok(labels),
         Some(label) => Err(Error::invalid(format!(
-            "the texts of `{0}` are no labels: `{label}` is {1}; take them away with `ncks -C -x -v {0} FILE NUMBERED.nc`",
+            "the texts of `{}` are no labels: `{label}` is {}; take them away with `{}`",
             texts.name,
             if label.is_empty() {
                 "empty"
             } else {
                 "there twice"
-            }
+            },
+            remedy::without(texts.leaf(), "NUMBERED.nc")
         ))),
     }
 }
@@ -229,10 +243,7 @@ pub(super) fn runs(
             shown.join(", ")
         ))
     };
-    let is_its = |name: &str| {
-        let name = fitting(name);
-        [name.as_str(), &beside(&name)].contains(&dimension.name())
-    };
+    let is_its = |name: &str| is_of(dimension.name(), name);
     let place = |label: &str| {
         let exact = known.iter().position(|known| known == label);
         exact.or_else(|| known.iter().position(|known| alike(known, label)))
@@ -268,9 +279,10 @@ pub(super) fn runs(
     places.sort_unstable();
     if let Some(twice) = places.windows(2).find(|pair| pair[0].0 == pair[1].0) {
         return Err(Error::invalid(format!(
-            "the variable has label `{}` twice along `{}`, and each is one place; take one of them, as with `ncks -d {1},{2} FILE ONE.nc`",
+            "the variable has label `{}` twice along `{}`, and each is one place; take one of them, as with `ncks -d {},{} FILE ONE.nc`",
             known[twice[0].0],
             dimension.name(),
+            quoted(field.band.as_ref().map_or("", |band| &band.name)),
             twice[0].1
         )));
     }
@@ -291,7 +303,7 @@ pub(super) fn runs(
 }
 
 /// A name of a file with what no name of a grid has replaced.
-pub(super) fn fitting(name: &str) -> String {
+fn fitting(name: &str) -> String {
     let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     name.chars()
         .map(|c| if fits(c) { c } else { '_' })
@@ -300,6 +312,6 @@ pub(super) fn fitting(name: &str) -> String {
 }
 
 /// The name of a dimension of labels where another dimension or axis has that of the file.
-pub(super) fn beside(name: &str) -> String {
+fn beside(name: &str) -> String {
     format!("{name}_labels")
 }

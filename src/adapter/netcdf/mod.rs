@@ -3,7 +3,7 @@
 //!
 //! The classic formats (CDF-1, CDF-2, CDF-5) are read, and NetCDF-4, which is HDF5 with dimensions:
 //! the variables of all groups (`PRODUCT/no2`), in any layout, through the filters deflate,
-//! shuffle, Fletcher-32, Zstandard, szip, N-bit, scale-offset and LZ4. Other filters are refused,
+//! shuffle, Fletcher-32, Zstandard, szip, N-bit, scale-offset, LZ4 and LZF. Others are refused,
 //! and so is a file of which a variable has no dimensions; the error names the command that makes a
 //! classic file of it. Cells that were never written are the file's fill value. A file is open only
 //! while it is read, and refused if it changes in between.
@@ -35,6 +35,8 @@
 //! * Longitudes that differ by 360 degrees are one place: a file's columns stay where they are, or
 //!   are turned round where the grid has them already, or would go round more than once. They may
 //!   begin anew within a file (179, -179).
+//! * Rows and columns without coordinates lie where the `GeoTransform` of the grid mapping says, as
+//!   GDAL reads it: from its first row on, or where GDAL has written the file from its last.
 //! * A variable without 1-D coordinates (one on a curvilinear grid) is kept on *index axes* if that
 //!   is asked for: origin 0, steps of 1, unit `index`. What its coordinates are in the first and
 //!   the last cell is remembered; where another file's differ, a note says so.
@@ -70,7 +72,8 @@
 //!
 //! * Packed numbers (`scale_factor`, `add_offset`) are unpacked: to float32 where both attributes
 //!   are float32 and the numbers have at most 16 bits, else to float64, computed in float64.
-//!   `_Unsigned` is honoured. Enumerations are their numbers.
+//!   `_Unsigned` is honoured. Enumerations are their numbers, whose names are kept as `flag_values`
+//!   and `flag_meanings`; those of labels and of single coordinates are their names.
 //! * `_FillValue`, `missing_value`, what lies outside `valid_range`, `valid_min` and `valid_max`,
 //!   and NaN are no data; without a `_FillValue`, the library's default one too, except for bytes
 //!   and integers of 64 bits. They leave what the grid has at their place alone. A valid range in
@@ -91,14 +94,19 @@ mod decode;
 pub mod export;
 mod field;
 mod file;
+mod filters;
 #[cfg(any(test, feature = "testing"))]
 mod fuzz;
 mod header;
 mod identity;
 mod instants;
 mod labels;
+mod mapping;
 mod moments;
 mod place;
+mod remarks;
+mod remedy;
+mod roles;
 mod schema;
 mod source;
 mod space;
@@ -106,6 +114,7 @@ mod stored;
 mod system;
 mod time;
 mod timing;
+mod transform;
 mod word;
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::field::Field;
 use super::labels::{self, LabelRun};
+use super::remedy;
 use super::space::EvenCells;
 use super::time::twice_on_steps;
 use crate::adapter::axes::RasterAxes;
@@ -107,7 +108,13 @@ impl VariablePlace {
         let (x, mirrored) = place(&field.x, axis(axes.x)?)?;
         let circle =
             round::circle_of(structure, axes.x, Level::ZERO).filter(|_| field.counts_longitudes());
-        let once = |circle: i64| format!("ncks -d {},0,{} FILE ONCE.nc", field.columns, circle - 1);
+        let once = |circle: i64| {
+            let last = usize::try_from(circle - 1).unwrap_or(0);
+            format!(
+                "ncks {} FILE ONCE.nc",
+                remedy::part(&field.columns, 0, last)
+            )
+        };
         let columns = round::laid(x, field.x.len, circle, taken, once)?;
         let (steps, twice) = match (&field.times, axes.time) {
             (Some(times), Some(time))
@@ -191,8 +198,12 @@ impl GridAxes {
             }
             (Some(axis), _, false) => {
                 return refused(format!(
-                    "the variable does not say where it lies along axis `{0}`; give the file a time as with `ncap2 -s '{0}=0.0; {0}@units=\"hours since YYYY-MM-DD\"' FILE WITH_TIME.nc`",
-                    name(axis)
+                    "the variable does not say where it lies along axis `{0}`; give the file a time as with `{1}`",
+                    name(axis),
+                    remedy::computed(
+                        &format!("{0}=0.0; {0}@units=\"hours since YYYY-MM-DD\"", name(axis)),
+                        "WITH_TIME.nc"
+                    )
                 ));
             }
             _ => {}

@@ -2,7 +2,6 @@
 
 use super::field::Field;
 use super::identity::LATER;
-use super::labels::{beside, fitting};
 use super::time::FileTimes;
 use crate::array::DType;
 use crate::error::{Error, Result};
@@ -73,10 +72,7 @@ pub fn schema_like(fields: &[Field], like: &Like) -> Result<Schema> {
         ));
     }
     if let Some(band) = &field.band {
-        let mut name = fitting(&band.name);
-        if ["space", "y", "x"].contains(&name.as_str()) || name == "time" && field.times.is_some() {
-            name = beside(&name);
-        }
+        let name = band.dimension(field.times.is_some());
         structure = structure.dimension(Dimension::fixed(name, band.labels.clone()));
     }
     structure = structure.dimension(Dimension::regular(
@@ -91,7 +87,7 @@ pub fn schema_like(fields: &[Field], like: &Like) -> Result<Schema> {
     if let Some(nodata) = like.nodata.or_else(|| field.decoding.nodata()) {
         schema = schema.nodata(nodata);
     }
-    let mut schema = field.identity.keep(&field.name, schema);
+    let mut schema = field.keep(schema);
     if steps_are_later {
         schema = schema.attribute(LATER, "later than its beginning");
     }

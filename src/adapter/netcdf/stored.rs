@@ -5,6 +5,7 @@
 use super::decode::Decoding;
 use super::file::NetCdf;
 use super::header::{Header, Variable};
+use super::remedy;
 use crate::adapter::values::End;
 use crate::array::{Array, Cell, Cells, DType, block, with_cells};
 use crate::error::Result;
@@ -171,8 +172,8 @@ pub(super) fn are_cells(edges: &[f64]) -> bool {
 /// The command that takes bounds away.
 pub(super) fn without(bounds: &Variable) -> String {
     format!(
-        "take them away with `ncks -C -x -v {} FILE PLAIN.nc`",
-        bounds.leaf()
+        "take them away with `{}`",
+        remedy::without(bounds.leaf(), "PLAIN.nc")
     )
 }
 

@@ -7,8 +7,10 @@
 
 use super::file::NetCdf;
 use super::header::{Header, Variable};
+use super::remedy;
+use crate::adapter::text::quoted;
 use crate::calendar::{Calendar, Tick, Timestamp};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
 /// Where the times of a variable stand.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -239,10 +241,12 @@ impl<'a> Search<'a> {
                 lead: None,
             })),
             [a, b, ..] => Err(Error::invalid(format!(
-                "variable `{}`: both `{1}` and `{2}` may be its time; say which with `--time {1}` or `--time {2}`",
+                "variable `{}`: both `{}` and `{}` may be its time; say which with `--time {}` or `--time {}`",
                 self.variable.name,
                 a.leaf(),
-                b.leaf()
+                b.leaf(),
+                quoted(a.leaf()),
+                quoted(b.leaf())
             ))),
         }
     }
@@ -322,12 +326,7 @@ impl<'a> Search<'a> {
                 ),
                 anew(name, of.text("units").unwrap_or_default()),
             ),
-            None => (
-                format!("there is no variable `{name}`"),
-                format!(
-                    "ncap2 -s '{name}[${name}]=array(0.0,1.0,${name}); {name}@units=\"hours since YYYY-MM-DD\"' FILE WITH_TIMES.nc"
-                ),
-            ),
+            None => (format!("there is no variable `{name}`"), counted(name)),
         };
         Error::invalid(format!(
             "variable `{}`: its axis `{name}` is one of time, and {what}{others}; say when its steps are, as with `{remedy}`",
@@ -390,10 +389,20 @@ impl<'a> Search<'a> {
     }
 }
 
+/// The command that gives a dimension a time coordinate.
+fn counted(name: &str) -> String {
+    let [own, dimension, units] = [name.to_owned(), format!("${name}"), format!("{name}@units")]
+        .map(|name| remedy::in_script(&name));
+    let script = format!(
+        "{own}[{dimension}]=array(0.0,1.0,{dimension}); {units}=\"hours since YYYY-MM-DD\""
+    );
+    remedy::computed(&script, "WITH_TIMES.nc")
+}
+
 /// The command that gives a time coordinate units in place of those that it has: digits of a date,
 /// or a unit that counts from a date by another word than `since`.
 fn anew(name: &str, units: &str) -> String {
-    let set = |units: &str| format!("ncatted -a units,{name},o,c,'{units}' FILE");
+    let set = |units: &str| remedy::set("units", name, units);
     let plain = units.to_ascii_lowercase().replace(['-', '_', '%'], "");
     if plain.starts_with("yyyymmdd") || plain.starts_with("ymd") {
         return format!(
@@ -410,7 +419,7 @@ fn anew(name: &str, units: &str) -> String {
     }
 }
 
-/// Whether text is one of times; what is of no kind that is read is none.
+/// Whether text is one of times.
 fn is_text(file: &NetCdf, of: &Variable) -> Result<bool> {
     let name = of.leaf().to_ascii_lowercase();
     let named =
@@ -419,10 +428,14 @@ fn is_text(file: &NetCdf, of: &Variable) -> Result<bool> {
     if !text {
         return Ok(false);
     }
-    match file.texts(&of.name) {
-        Err(error) if *error.kind() == ErrorKind::Invalid => Ok(false),
-        texts => Ok(texts?
-            .first()
-            .is_some_and(|text| Timestamp::read(text, Calendar::Standard).is_ok())),
-    }
+    let unknown = |cause: Error| {
+        cause.within(format!(
+            "whether `{}` has times is not known; if it has none, take it away with `{}`",
+            of.name,
+            remedy::without(of.leaf(), "OTHER.nc")
+        ))
+    };
+    let texts = file.texts(&of.name).map_err(unknown)?;
+    let first = texts.first();
+    Ok(first.is_some_and(|text| Timestamp::read(text, Calendar::Standard).is_ok()))
 }

@@ -43,7 +43,7 @@ impl Lattice {
         let [down, across] = reach.cell;
         let finer_by = [finer_by(down, axes.y), finer_by(across, axes.x)];
         let finest = finer_by[0].min(finer_by[1]).log2();
-        let level = level.unwrap_or_else(|| remedy::allowed(grid, remedy::finer(finest)));
+        let level = level.map_or_else(|| remedy::allowed(grid, remedy::finer(finest)), Ok)?;
         let lattice = Self {
             level,
             rows: rows(structure, axes.y, level, reach, is_circle)?,

@@ -98,7 +98,7 @@ pub(super) fn along(
     let (affine, axes) = (header.affine.unwrap_or(PIXELS), frame.axes);
     let exponent = |cell: f64, axis: usize| (cell / remedy::step(grid, axis)).abs().log2();
     let finest = exponent(affine.dy, axes.y).min(exponent(affine.dx, axes.x));
-    let level = level.unwrap_or_else(|| remedy::allowed(grid, remedy::finer(finest)));
+    let level = level.map_or_else(|| remedy::allowed(grid, remedy::finer(finest)), Ok)?;
     let mut lines = [
         FileLine::of(grid, axes.y, level, (affine.y, affine.dy), header.height)?,
         FileLine::of(grid, axes.x, level, (affine.x, affine.dx), header.width)?,

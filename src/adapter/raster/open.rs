@@ -10,6 +10,7 @@ use crate::adapter::gdal::{GdalRaster, in_two_ways};
 #[cfg(feature = "gdal")]
 use crate::adapter::geotiff::Header;
 use crate::adapter::geotiff::{Beyond, GeoTiff};
+use crate::adapter::text::quoted;
 #[cfg(feature = "gdal")]
 use crate::crs;
 use crate::error::{Error, Result};
@@ -112,7 +113,7 @@ fn opened(path: &Path) -> Result<Box<dyn RasterFile>> {
             Err(error) => Err(error),
         };
     }
-    let (shown, name) = (path.display(), quoted(path));
+    let (shown, name) = (path.display(), quoted(&path.display().to_string()));
     let help = format!(
         "make a GeoTIFF of it with `gdal_translate {name} CONVERTED.tif`, or build gridstone with the feature `gdal`"
     );
@@ -141,7 +142,7 @@ fn by_gdal(path: &Path, refused: Error, helps: bool) -> Result<Box<dyn RasterFil
         return Err(Error::invalid(format!(
             "the rows and columns of `{}` do not follow the axes of its coordinate reference system; rewrite it with `gdalwarp -dstalpha {} UPRIGHT.tif`",
             path.display(),
-            quoted(path)
+            quoted(&path.display().to_string())
         ))
         .about(Beyond::Place));
     }
@@ -207,15 +208,4 @@ fn kind(path: &Path) -> Option<&'static str> {
     }
     let found = kinds.iter().find(|(start, _)| head.starts_with(start));
     found.map(|(_, name)| *name)
-}
-
-/// A path as a shell takes it.
-fn quoted(path: &Path) -> String {
-    let name = path.display().to_string();
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=,:".contains(c);
-    if name.chars().all(is_plain) {
-        name
-    } else {
-        format!("'{}'", name.replace('\'', "'\\''"))
-    }
 }

@@ -313,7 +313,7 @@ fn check_crs(grid: &Grid, header: &Header) -> Result<()> {
     if crs::same(of_file, wanted) {
         return Ok(());
     }
-    let remedy = remedy::other_system(grid, header).map_or(alone.to_owned(), |line| {
+    let remedy = remedy::other_system(grid, header)?.map_or(alone.to_owned(), |line| {
         format!("; make a file that fits with `{line}`, where -te is as far as the grid has data")
     });
     let named = crs::argument(wanted).filter(|_| crs::may_be_same(of_file, wanted)).map_or(String::new(), |wanted| {
@@ -415,12 +415,13 @@ impl Fit<'_> {
     fn refusal(&self, reason: &str, level: Level) -> Error {
         let footprint = WorldBox::of(self.affine, self.size);
         match remedy::moved(self.grid, footprint, level) {
-            Some(line) => Error::invalid(format!(
+            Ok(Some(line)) => Error::invalid(format!(
                 "the file does not fit the grid: {reason}; lay it onto the grid's cells with `--resampling bilinear` (or nearest, cubic, area, min, max, mode, sum), or make a file that fits with `{line}`"
             )),
-            None => Error::invalid(format!(
+            Ok(None) => Error::invalid(format!(
                 "the file does not fit the grid: {reason}, and it has less than a cell of the grid's"
             )),
+            Err(cause) => cause,
         }
     }
 }

@@ -173,13 +173,18 @@ fn line(
 /// A cell as JSON has it.
 fn value(cell: &Cells) -> Value {
     let number = cell.number(0);
-    let whole = number.whole().filter(|_| !cell.dtype().is_float());
-    match whole.map(|whole| (i64::try_from(whole), u64::try_from(whole))) {
-        Some((Ok(whole), _)) => json!(whole),
-        Some((_, Ok(whole))) => json!(whole),
-        _ if number.is_nan() => json!("NaN"),
-        _ => json!(number.to_f64()),
+    let exact = number.whole().filter(|_| !cell.dtype().is_float());
+    match exact.and_then(whole) {
+        Some(exact) => exact,
+        None if number.is_nan() => json!("NaN"),
+        None => json!(number.to_f64()),
     }
+}
+
+/// A whole number as JSON has it, if it does.
+fn whole(number: i128) -> Option<Value> {
+    let signed = i64::try_from(number).ok().map(|number| json!(number));
+    signed.or_else(|| u64::try_from(number).ok().map(|number| json!(number)))
 }
 
 /// The attributes of the coordinates along an axis.
@@ -197,11 +202,14 @@ fn variable(grid: &Grid, layout: &Layout, level: usize) -> Map<String, Value> {
         .schema()
         .attributes()
         .iter()
+        .filter(|(name, _)| *name != cf::SINGLES)
         .map(|(name, value)| {
-            let numbers = cf::flags(name, value);
+            let numbers = cf::flags(name, value).unwrap_or_default();
+            let numbers: Option<Vec<Value>> = numbers.into_iter().map(whole).collect();
+            let numbers = numbers.filter(|numbers| !numbers.is_empty());
             (
                 name.clone(),
-                numbers.map_or_else(|| json!(value), |numbers| json!(numbers)),
+                numbers.map_or_else(|| json!(value), Value::Array),
             )
         })
         .collect();

@@ -11,6 +11,7 @@ use super::aggregate::{self, Drained};
 use super::args::Aggregators;
 use super::terminal::{Terminal, count};
 use super::{VerbOutcome, open};
+use gridstone::adapter::text::quoted;
 
 /// Add layers of aggregates to a grid
 ///
@@ -52,7 +53,7 @@ impl Alter {
             anyhow::bail!(
                 "grid `{0}` has the layer `{there}` already; what is left to be computed of it is by `gridstone aggregate {1} {0}`",
                 self.grid,
-                self.store.display()
+                quoted(&self.store.display().to_string())
             );
         }
         let grid = store.add_aggregators(&self.grid, added.iter().cloned())?;

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::terminal::Terminal;
 use super::{VerbOutcome, is_url, open};
+use gridstone::adapter::text::quoted;
 
 /// Copy a store into a directory, or bring the copy there up to date
 ///
@@ -34,7 +35,7 @@ impl Checkpoint {
         anyhow::ensure!(
             !is_url(&self.store),
             "a store on object storage has no files to make a checkpoint of; copy its grids with `gridstone copy NEW GRID GRID --from-store {}`",
-            self.store.display()
+            quoted(&self.store.display().to_string())
         );
         let store = open(&self.store)?;
         store.checkpoint(&self.directory)?;

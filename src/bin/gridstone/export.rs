@@ -18,6 +18,7 @@ use gridstone::adapter::geotiff::Compression;
 use gridstone::adapter::netcdf::export::NetCdfExport;
 use gridstone::adapter::raster::RasterAxes;
 use gridstone::adapter::raster::export::{GeoTiffExport, Make};
+use gridstone::adapter::text::quoted;
 use gridstone::adapter::zarr::{self, View, ViewOptions};
 use gridstone::{Freshness, Grid, Layer, Window};
 
@@ -159,7 +160,7 @@ impl Export {
             terminal.warn(format!(
                 "{} of what was read out of date; leave --stored out, or run `gridstone aggregate {} {}`",
                 if written.exported.stale == 1 { "a part is" } else { "parts are" },
-                self.store.display(),
+                quoted(&self.store.display().to_string()),
                 grid.name()
             ));
         }

@@ -14,6 +14,7 @@ use super::time::{Along, Instant as Moment};
 use gridstone::adapter::netcdf::{self, VariableSource};
 use gridstone::adapter::raster::{self, RasterAxes, RasterFile, RasterSource, ResampledSource};
 use gridstone::adapter::source::{self, Plan, Priority};
+use gridstone::adapter::text::quoted;
 use gridstone::{Grid, Level, Levels, Overlap, Resampling, Structure, Window};
 
 #[derive(Args, Debug)]
@@ -195,7 +196,8 @@ impl Files {
         let is_directory = path.is_dir();
         let files_of = || {
             format!(
-                "`{name}` is a directory; name the files in it, or give --files-from the list that `find {name} -name '*.tif'` makes"
+                "`{name}` is a directory; name the files in it, or give --files-from the list that `find {} -name '*.tif'` makes",
+                quoted(&name)
             )
         };
         // Some are rasters to GDAL.
@@ -204,7 +206,8 @@ impl Files {
         let import = if netcdf::is_netcdf(path) {
             if self.resampling.is_some() {
                 anyhow::bail!(
-                    "`{name}` is NetCDF, and --resampling is for GeoTIFFs; make one of it with `gdal_translate NETCDF:\"{name}\":VARIABLE FILE.tif`"
+                    "`{name}` is NetCDF, and --resampling is for GeoTIFFs; make one of it with `gdal_translate {} FILE.tif`",
+                    quoted(&format!("NETCDF:\"{name}\":VARIABLE"))
                 );
             }
             let mut choice = netcdf::Choice::of(grid.schema());

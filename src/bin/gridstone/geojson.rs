@@ -9,6 +9,7 @@ use super::place::DataPlane;
 use super::terminal::Terminal;
 use super::text;
 use gridstone::adapter::raster::RasterAxes;
+use gridstone::adapter::text::quoted;
 use gridstone::crs;
 use gridstone::statistics::Ring;
 use gridstone::wire::geojson::{
@@ -106,7 +107,7 @@ fn check_system(grid: &Grid, value: &Value, file: &Path) -> anyhow::Result<()> {
         grid.name(),
         crs::shown(of_grid),
         crs::argument(of_grid).unwrap_or("EPSG:CODE".to_owned()),
-        file.display()
+        quoted(&file.display().to_string())
     );
 }
 
@@ -208,7 +209,7 @@ fn check_place(
         let file = what
             .rsplit('`')
             .find(|part| part.contains('.'))
-            .unwrap_or("FILE.geojson");
+            .map_or("FILE.geojson".to_owned(), quoted);
         bail!(
             "{place}: its coordinates look like longitude and latitude, and must be in {shown}; \
              `ogr2ogr -f GeoJSON -t_srs {target} FITTING.geojson {file}` makes a file that fits"

@@ -122,7 +122,7 @@ fn held(schema: &Schema) -> Option<String> {
     let meant = known("long_name")
         .or(known("standard_name"))
         .map_or(String::new(), |meant| format!(" ({meant})"));
-    let names = ["long_name", "standard_name", "cell_methods"];
+    let names = ["long_name", "standard_name", "cell_methods", "coordinates"];
     let others = schema
         .attributes()
         .iter()

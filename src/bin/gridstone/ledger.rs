@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::files::Files;
 use super::terminal::{Terminal, count};
 use gridstone::adapter::source::{Import, Ledger, Standing};
+use gridstone::adapter::text::quoted;
 use gridstone::{Grid, Overlap};
 
 /// How many files are named of those that were changed.
@@ -73,16 +74,6 @@ fn shortened(args: &[String], files: &[String]) -> String {
         words.join(" "),
         count(left_out, "file")
     )
-}
-
-/// A word of a shell.
-fn quoted(arg: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+%@".contains(c);
-    if !arg.is_empty() && arg.chars().all(is_plain) {
-        arg.to_owned()
-    } else {
-        format!("'{}'", arg.replace('\'', r"'\''"))
-    }
 }
 
 /// Says why files are put that were put before.

@@ -16,6 +16,7 @@ use super::terminal::{Terminal, count};
 use super::{VerbOutcome, json, open, time};
 use gridstone::adapter::quicklook::Ramp;
 use gridstone::adapter::raster::{self, Marked, Raster};
+use gridstone::adapter::text::quoted;
 use gridstone::array::Cells;
 use gridstone::{Answer, Coordinates, DType, Explanation, Extent, Grid, Layer, Query, Window};
 
@@ -186,7 +187,7 @@ impl Read {
                 "{} of what was read {} out of date; read with --fresh, or run `gridstone aggregate {} {}`",
                 count(told.parts_stale, "part"),
                 if told.parts_stale == 1 { "is" } else { "are" },
-                self.selection.store.display(),
+                quoted(&self.selection.store.display().to_string()),
                 grid.name()
             ));
         }

@@ -19,6 +19,7 @@ use super::time::Along;
 use super::{VerbOutcome, geojson, json, open, time};
 use gridstone::adapter::plot::{self, Plot};
 use gridstone::adapter::raster::{Marked, RasterAxes};
+use gridstone::adapter::text::quoted;
 use gridstone::array::{Validity, with_view};
 use gridstone::{
     Array, Freshness, Grid, Layer, Polygon, Series as Answer, SeriesQuery, Stat, StatisticsQuery,
@@ -160,7 +161,7 @@ impl SeriesVerb {
             let grid = grid.name();
             terminal.warn(format!(
                 "{parts} of what was read out of date; read with --fresh, or run `gridstone aggregate {} {grid}`",
-                self.store.display()
+                quoted(&self.store.display().to_string())
             ));
         }
         match &self.out {

@@ -40,7 +40,7 @@ use super::timed::Timed;
 use super::{
     Batch, Counters, Durability, Engine, KeyRange, Order, Page, Sequence, Snapshot, Space,
 };
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, quoted};
 use cache::Caches;
 use clock::StoreClock;
 use place::ObjectPlace;
@@ -151,7 +151,8 @@ fn sizes(manifest: &VersionedManifest) -> (u64, u64) {
 /// A copy in a directory would be a copy of all bytes, and no store that can be opened there.
 fn no_checkpoint(url: &str) -> Error {
     Error::invalid(format!(
-        "a store on object storage has no files to make a checkpoint of: copy its grids with `gridstone copy NEW GRID GRID --from-store {url}`"
+        "a store on object storage has no files to make a checkpoint of: copy its grids with `gridstone copy NEW GRID GRID --from-store {}`",
+        quoted(url)
     ))
 }
 

@@ -14,7 +14,7 @@ mod radius;
 mod read;
 mod wkt;
 
-pub(super) use wkt::{Into, polygon as polygon_of_grid};
+pub(super) use wkt::{Into, is_one_system, polygon as polygon_of_grid};
 
 use axum::extract::State;
 use axum::http::HeaderMap;

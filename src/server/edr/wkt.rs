@@ -153,6 +153,12 @@ impl<'a> Into<'a> {
     }
 }
 
+/// Whether two names are of one system.
+pub(in crate::server) fn is_one_system(a: &str, b: &str) -> bool {
+    let (a, b) = (plain(&code_of(a)), plain(&code_of(b)));
+    a == b || crs::same(&a, &b)
+}
+
 /// `CRS84` by any of its names.
 fn plain(system: &str) -> String {
     if system.to_ascii_uppercase().ends_with("CRS84") {

@@ -671,12 +671,12 @@ d = netCDF4.Dataset(HERE / "placed-by-gdal.nc", "w", format="NETCDF3_CLASSIC")
 d.createDimension("y", 3)
 d.createDimension("x", 4)
 add(d, "crs", "i4", (), 0, spatial_ref="EPSG:32632", GeoTransform="500000 10 0 5000000 0 -10")
-field(d, ("y", "x"), grid_mapping="crs")
-refused(d, "placed-by-gdal", "no 1-D coordinate variable", "gdal_translate 'NETCDF:\"FILE\":v' PLACED.tif")
+v = field(d, ("y", "x"), grid_mapping="crs")
+done(d, "placed-by-gdal", None, v[:], y=[5000000, -10], x=[500000, 10], crs=["32632"], noted="the `GeoTransform` of `crs`")
 
 
 # Files of HDF5 as h5py writes them: integers of some of their bits, and a variable that may grow along dimensions that do not.
-def scaled(name, write):
+def scaled(name, write, wanted=None):
     with h5py.File(HERE / f"{name}.nc", "w", libver="earliest") as f:
         for axis, values, units in ((*LAT, "degrees_north"), (*LON, "degrees_east")):
             f.create_dataset(axis, data=values, track_times=False).attrs["units"] = np.bytes_(units)
@@ -686,7 +686,7 @@ def scaled(name, write):
             f["v"].dims[number].attach_scale(f[axis])
     d = netCDF4.Dataset(HERE / f"{name}.nc")
     d.set_auto_maskandscale(False)
-    done(d, name, None, d["v"][:], y=[46.25, -0.5], x=[9.75, 0.5])
+    done(d, name, None, d["v"][:] if wanted is None else wanted, y=[46.25, -0.5], x=[9.75, 0.5])
 
 
 def of_bits(precision, offset, is_signed, nbit):
@@ -707,4 +707,98 @@ def of_bits(precision, offset, is_signed, nbit):
 for name, *how in [("bits-signed", 12, 0, 1, 0), ("bits-signed-packed", 12, 0, 1, 1), ("bits-above", 12, 2, 1, 0), ("bits-above-packed", 12, 4, 0, 1)]:
     scaled(name, of_bits(*how))
 scaled("may-grow", lambda f: f.create_dataset("v", data=np.arange(12, dtype="f4").reshape(3, 4), chunks=(2, 3), maxshape=(None, None), track_times=False))
+
+
+# Enumerations: of cells, of which one number stands for a missing value; of one name; of labels; and of a single coordinate.
+def enumerated(name, names, values, **attributes):
+    d = make(name, model="NETCDF4")
+    weather = d.createEnumType("u1", "weather", names)
+    v = d.createVariable("v", weather, ("lat", "lon"), fill_value=attributes.pop("fill", None))
+    v.setncatts(attributes)
+    v[:] = np.array(values, "u1").reshape(3, 4)
+    return d
+
+
+NAMES = dict(flag_values="0 1 255", flag_meanings="dry wet unseen")
+d = enumerated("enumeration", dict(dry=0, wet=1, unseen=255), [0, 1, 1, 255] * 3, fill=255)
+done(d, "enumeration", None, np.ma.masked_equal(np.array([0, 1, 1, 255] * 3, "u1"), 255), attributes=NAMES)
+d = enumerated("enumeration-of-one", dict(dry=0), [0] * 12)
+done(d, "enumeration-of-one", None, np.zeros(12, "u1"), attributes=dict(flag_values="0", flag_meanings="dry", codes=None))
+d = enumerated("enumeration-with-flags", dict(dry=0, wet=1), [0, 1] * 6, flag_values=np.array([0, 1], "u1"), flag_meanings="sec mouille")
+done(d, "enumeration-with-flags", None, np.array([0, 1] * 6, "u1"), attributes=dict(flag_values="0 1", flag_meanings="sec mouille"))
+d = enumerated("enumeration-long", {f"{'a_name_' * 34}{n}": n for n in range(18)}, range(12))
+done(d, "enumeration-long", None, np.arange(12, dtype="u1"), attributes=dict(flag_meanings=None), noted="its `flag_meanings` is a text of")
+d = make("enumeration-of-labels", model="NETCDF4", kind=2)
+d.createVariable("kind", d.createEnumType("i2", "kinds", dict(lake=-7, forest=300)), ("kind",))[:] = np.array([300, -7], "i2")
+v = field(d, ("kind", "lat", "lon"))
+d.close()
+d = make("enumeration-of-one-label", model="NETCDF4")
+d.createVariable("kind", d.createEnumType("i2", "kinds", dict(lake=-7, forest=300)), ())[:] = np.int16(-7)
+v = field(d, ("lat", "lon"), coordinates="kind")
+done(d, "enumeration-of-one-label", None, v[:], attributes=dict(kind="lake"))
+# Numbers beside an axis of labels that stand at the end of the file.
+d = make("labels-at-the-end", k=2)
+v = field(d, ("k", "lat", "lon"), coordinates="depth")
+add(d, "depth", "f4", ("k",), [5, 10])
+d.close()
+
+
+# Labels along a dimension that has the name of columns, with a unit; labels and a single text with a standard name and without;
+# and classes of numbers that no cell has.
+d = make("labels-in-x-of-depth", x=2)
+add(d, "x", "f4", ("x",), [5, 10], units="m", positive="down", standard_name="depth")
+v = field(d, ("x", "lat", "lon"))
+d["lat"].axis, d["lon"].axis = "Y", "X"
+d["x"].axis = "Z"
+d.close()
+d = make("labels-of-regions", HOURS, k=2, letters=6)
+add(d, "place", "S1", ("k", "letters"), netCDF4.stringtochar(np.array(["africa", "asia"], "S6")), standard_name="region")
+v = field(d, ("time", "k", "lat", "lon"), coordinates="place")
+done(d, "labels-of-regions", shown([0, 1], HOURS[1]), v[:], labels=["africa", "asia"], attributes=dict(k_standard_name="region"))
+d = make("single-of-words", letters=6)
+add(d, "place", "S1", ("letters",), netCDF4.stringtochar(np.array(["africa"], "S6"))[0])
+add(d, "load", "f8", (), 1.5, units="kg m-2", positive="up")
+v = field(d, ("lat", "lon"), coordinates="place load")
+done(d, "single-of-words", None, v[:], attributes=dict(place="africa", load="1.5 kg m-2", load_positive="up"))
+d = make("classes-beyond-the-cells")
+v = add(d, "v", "i1", ("lat", "lon"), np.array([10, 20, 30] * 4).reshape(3, 4), flag_values=np.array([10, 20, 300], "i2"), flag_meanings="water wood town")
+done(d, "classes-beyond-the-cells", None, v[:], attributes=dict(flag_values="10 20 300"))
+# A range is a difference; the middle of one is none, nor is a mean that says `range` beside its method.
+for name, attributes in [
+    ("range-celsius", dict(cell_methods="area: mean (interval: 1 km) time: range")),
+    ("middle-celsius", dict(cell_methods="time: mid_range")),
+    ("comment-celsius", dict(cell_methods="time: mean (comment: the range of hours)", long_name="air temperature, range A")),
+]:
+    d = make(name)
+    v = field(d, ("lat", "lon"), units="degC", **attributes)
+    done(d, name, None, v[:])
+# Coefficients of GDAL, as gdal_translate 3.6 reads them: a file that GDAL has written has its rows from south to north whatever they
+# say; and such as place no rows and columns. Names with blanks, in the commands that help.
+for name, coefficients, dims, system, attributes, wanted in [
+    ("placed-from-north", "500000 10 0 5000000 0 -10", ("y", "x"), "EPSG:32632", dict(GDAL="GDAL 1.8.1, released 2011/07/09"), ([5000000, -10], [500000, 10])),
+    ("placed-from-south", "500000 10 0 5000000 0 -10 ", ("y", "x"), "EPSG:32632", dict(GDAL="GDAL 3.6.2, released 2023/01/02"), ([4999970, 10], [500000, 10])),
+    ("placed-in-degrees", "10, 0.1, 0, 50, 0, 0.1", ("lat", "lon"), "EPSG:4326", {}, ([50, 0.1], [10, 0.1])),
+    ("placed-askew", "500000 10 1 5000000 0 -10", ("y", "x"), "EPSG:32632", {}, "gdalwarp -dstalpha 'NETCDF:\"FILE\":v' PLACED.tif"),
+    ("placed-nowhere", "500000 10 0 5000000 0", ("y", "x"), "EPSG:32632", {}, "is not six numbers"),
+    ("placed-by-half", "500000 10 0 5000000 0 -10", ("y", "x"), "EPSG:32632", {}, "gdal_translate 'NETCDF:\"FILE\":v' PLACED.tif"),
+]:
+    d = netCDF4.Dataset(HERE / f"{name}.nc", "w", format="NETCDF3_CLASSIC")
+    for attribute in attributes.items():
+        d.setncattr(*attribute)
+    d.createDimension(dims[0], 3)
+    d.createDimension(dims[1], 4)
+    if name == "placed-by-half":
+        add(d, "y", "f8", ("y",), [3, 2, 1])
+    add(d, "crs", "i4", (), 0, spatial_ref=system, GeoTransform=coefficients)
+    v = field(d, dims, grid_mapping="crs")
+    if isinstance(wanted, str):
+        refused(d, name, wanted)
+    else:
+        done(d, name, None, v[:], y=wanted[0], x=wanted[1], crs=[system.split(":")[1]])
+d = make("blank-names", HOURS)
+field(d, name="air temperature", missing_value="none")
+refused(d, "blank-names", "ncatted -a missing_value,'air temperature',d,, FILE")
+# What h5py alone packs and unpacks.
+rows = np.repeat(np.arange(3, dtype="f4"), 4).reshape(3, 4)
+scaled("lzf", lambda f: f.create_dataset("v", data=rows, chunks=(3, 4), compression="lzf", shuffle=True, track_times=False), rows)
 (HERE / "expected.json").write_text(json.dumps(EXPECTED, indent=0) + "\n")

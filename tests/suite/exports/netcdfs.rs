@@ -1,11 +1,13 @@
 //! NetCDF files of random grids, imported again.
 
 use std::io::Cursor;
+use std::sync::Arc;
 
 use gridstone::adapter::export::Selection;
 use gridstone::adapter::netcdf::export::NetCdfExport;
 use gridstone::adapter::netcdf::{Choice, Field, Like, NetCdf, VariableSource, schema_like};
 use gridstone::adapter::source::Import;
+use gridstone::kv::{Failure, Faulty, Memory};
 use gridstone::{
     Aggregation, Axis, DType, Dimension, Grid, Layer, Overlap, Query, Schema, Store, Structure,
     Window,
@@ -249,4 +251,70 @@ fn layers_are_variables_of_one_file() {
         .unwrap_err()
         .to_string();
     assert!(told.contains("`mean` is asked for twice"), "{told}");
+}
+
+#[test]
+fn no_read_of_a_grid_that_fails_changes_what_is_exported() {
+    let engine = Arc::new(Faulty::new(Memory::new()));
+    let store = Store::options()
+        .open_engine(Arc::<Faulty<Memory>>::clone(&engine))
+        .unwrap();
+    let structure = Structure::builder().dimension(plane(8)).build().unwrap();
+    let schema = Schema::builder(structure, DType::F32).aggregator(Aggregation::Mean);
+    let grid = store.create("dem", schema.build().unwrap()).unwrap();
+    let cells = ndarray::Array2::from_shape_fn((16, 16), |(y, x)| (y * 16 + x) as f32);
+    grid.put(&Window::new([0, 0], [16, 16]), &cells).unwrap();
+    let window = grid.read(&Query::all().level("space", 1)).unwrap().window;
+    let all = || {
+        let selection = Selection::new(&grid, &window, None)?;
+        exported(&selection, &[Layer::Aggregate(Aggregation::Mean)], 32 << 20)
+    };
+    let before = engine.calls();
+    let good = all().unwrap();
+    for call in 0..engine.calls() - before {
+        engine.fail_once(call, Failure::Before);
+        let found = all();
+        engine.heal();
+        assert!(found.is_err() || found.unwrap() == good, "call {call}");
+    }
+}
+
+/// What a file says of its labels, its classes and its single coordinates is the same once it was
+/// taken out and in again.
+#[test]
+fn what_is_said_of_labels_classes_and_single_coordinates_goes_round() {
+    for name in [
+        "classes",
+        "classes-beyond-the-cells",
+        "depths",
+        "depths-single",
+        "enumeration",
+        "enumeration-of-one",
+        "enumeration-of-labels",
+        "enumeration-of-one-label",
+        "kind-land",
+        "labels-in-x",
+        "labels-in-x-of-depth",
+        "labels-long",
+        "labels-of-regions",
+        "singles",
+        "single-of-words",
+    ] {
+        let path = format!("{}/tests/data/cf/{name}.nc", env!("CARGO_MANIFEST_DIR"));
+        let grid = imported(&std::fs::read(path).unwrap(), None, &Like::default()).unwrap();
+        let selection = Selection::new(&grid, &grid.bounds().unwrap().unwrap(), None).unwrap();
+        let bytes = exported(&selection, &[], 32 << 20).unwrap();
+        let back = imported(&bytes, None, &Like::default()).unwrap();
+        let of = |grid: &Grid| {
+            let schema = grid.schema();
+            let cells = told(&grid.read(&Query::all()).unwrap());
+            (
+                schema.attributes().clone(),
+                schema.unit().map(str::to_owned),
+                labels(grid),
+                cells,
+            )
+        };
+        assert_eq!(of(&grid), of(&back), "{name}");
+    }
 }

@@ -1,7 +1,9 @@
 //! Damaged and hostile files: an error, never a panic, never memory beyond the stated bounds.
 
+use std::cell::Cell;
 use std::fs;
-use std::io::Write;
+use std::io::{Cursor, Read, Seek, SeekFrom, Write};
+use std::rc::Rc;
 
 use proptest::prelude::*;
 
@@ -55,6 +57,133 @@ fn strip(width: u32, height: u32, block: &[u8], changes: &[(u16, u16, u32, u32)]
         entries.push(*change);
     }
     tiff(&entries, block)
+}
+
+/// Bytes of which one read fails.
+struct FailingBytes {
+    bytes: Cursor<Vec<u8>>,
+    reads: Rc<Cell<u64>>,
+    fails: u64,
+}
+
+impl Read for FailingBytes {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        if self.reads.replace(self.reads.get() + 1) == self.fails {
+            return Err(std::io::Error::other("of the medium"));
+        }
+        self.bytes.read(into)
+    }
+}
+
+impl Seek for FailingBytes {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        self.bytes.seek(to)
+    }
+}
+
+#[test]
+fn no_read_that_fails_is_an_absence() {
+    for name in [
+        "pages",
+        "overviews",
+        "mask-inside",
+        "units",
+        "user-defined",
+        "described",
+        "palette",
+    ] {
+        let bytes = fs::read(data().join(format!("{name}.tif"))).expect(name);
+        let reads = Rc::new(Cell::new(0));
+        let opened = |fails: u64| {
+            reads.set(0);
+            GeoTiff::from_reader(FailingBytes {
+                bytes: Cursor::new(bytes.clone()),
+                reads: Rc::clone(&reads),
+                fails,
+            })
+        };
+        opened(u64::MAX).expect(name);
+        for fails in 0..reads.get() {
+            let error = opened(fails).map(|_| ()).expect_err(name);
+            let kind = error.kind();
+            assert_eq!(
+                *kind,
+                crate::ErrorKind::Unavailable,
+                "{name} {fails}: {error}"
+            );
+        }
+    }
+}
+
+fn notes(bytes: &[u8]) -> String {
+    let tiff = GeoTiff::from_reader(Cursor::new(bytes)).expect("its image is whole");
+    tiff.header().notes.join("\n")
+}
+
+/// An image of one cell with a list of directories, which stand in front of it: those of `places`
+/// at 8, one behind the other, each of one entry.
+fn listing(entries: &[(u16, u16, u32, u32)], places: &[u32]) -> Vec<u8> {
+    let mut block: Vec<u8> = Vec::new();
+    for (tag, kind, count, value) in entries {
+        block.extend(1_u16.to_le_bytes());
+        block.extend(tag.to_le_bytes());
+        block.extend(kind.to_le_bytes());
+        block.extend(count.to_le_bytes());
+        block.extend(value.to_le_bytes());
+        block.extend(0_u32.to_le_bytes());
+    }
+    let at = 8 + u32::try_from(block.len()).expect("small");
+    places
+        .iter()
+        .for_each(|place| block.extend(place.to_le_bytes()));
+    let count = u32::try_from(places.len()).expect("few");
+    let value = if count == 1 { places[0] } else { at };
+    strip(1, 1, &block, &[(tag::SUB_DIRECTORIES, LONG, count, value)])
+}
+
+/// Where the directory of a number stands that [`listing`] makes.
+fn place(number: u32) -> u32 {
+    8 + 18 * number
+}
+
+#[test]
+fn directories_within_directories_are_bounded_in_number_and_depth() {
+    const MANY: u32 = 70_000;
+    let image = (tag::WIDTH, LONG, 1, 1);
+    let places: Vec<u32> = (0..MANY).map(place).collect();
+    let wide = notes(&listing(&vec![image; MANY as usize], &places));
+    assert!(wide.contains("65535 images in full resolution"), "{wide}");
+    assert!(wide.contains("(SubIFDs) are damaged or too long"), "{wide}");
+    // Each lists the next one, and the last the first.
+    let next = |number: u32| (tag::SUB_DIRECTORIES, LONG, 1, place((number + 1) % MANY));
+    let deep: Vec<_> = (0..MANY).map(next).collect();
+    let deep = notes(&listing(&deep, &places[..1]));
+    assert!(deep.contains("(SubIFDs) are damaged or too long"), "{deep}");
+    let round: Vec<_> = [1, 2, 0]
+        .map(|next| (tag::SUB_DIRECTORIES, LONG, 1, place(next)))
+        .into();
+    assert!(!notes(&listing(&round, &places[..1])).contains("SubIFDs"));
+    // Below one without an image.
+    let below = [(tag::SUB_DIRECTORIES, LONG, 1, place(1)), image];
+    let below = notes(&listing(&below, &places[..1]));
+    assert!(below.contains("an image in full resolution"), "{below}");
+}
+
+#[test]
+fn lists_of_directories_and_descriptions_that_are_damaged_are_noted() {
+    for (change, words) in [
+        ((tag::SUB_DIRECTORIES, LONG, 9, 4_000_000), "(SubIFDs)"),
+        ((tag::SUB_DIRECTORIES, LONG, 1, 4_000_000), "(SubIFDs)"),
+        ((tag::SUB_DIRECTORIES, 12, 1, 8), "(SubIFDs)"),
+        (
+            (tag::DESCRIPTION, 2, 400, 4_000_000),
+            "truncated or damaged",
+        ),
+        ((tag::DESCRIPTION, LONG, 1, 7), "does not hold text"),
+    ] {
+        let notes = notes(&strip(1, 1, b"x", &[change]));
+        assert!(notes.contains(words), "{change:?}: {notes}");
+    }
 }
 
 fn read(bytes: &[u8]) -> Result<Array, Error> {

@@ -82,6 +82,8 @@ fn labels(
     let longest = labels.iter().map(|label| label.len()).max().unwrap_or(1);
     let name = format!("{}_name", world.name());
     let letters = contents.dimension(format!("{}_letters", world.name()), longest.max(1));
+    let mut attributes = measures(of, world.name());
+    attributes.push(text("long_name", format!("names along {}", world.name())));
     let padded = labels.iter().flat_map(|label| {
         let blank = std::iter::repeat_n('\0', longest.max(1) - label.len());
         label.chars().chain(blank)
@@ -90,7 +92,7 @@ fn labels(
         name: name.clone(),
         dimensions: vec![dimension, letters],
         kind: ValueKind::Text,
-        attributes: vec![text("long_name", format!("names along {}", world.name()))],
+        attributes,
         values: Some(ClassicValue::Text(padded.collect())),
     });
     beside.push(name);

@@ -21,6 +21,7 @@
 //! What is imported again is the same cells at the same places and times, with the same labels, in
 //! the same system.
 
+mod attributes;
 mod classic;
 mod coordinates;
 mod mapping;
@@ -28,15 +29,14 @@ mod mapping;
 use std::io::{Seek, Write};
 use std::path::Path;
 
-use super::identity::LATER;
 use crate::adapter::cf;
 use crate::adapter::export::{Exported, Marking, PART_BYTES, Planes, Selection, absent};
 use crate::adapter::file;
-use crate::array::{Cell, DType, block, with_dtype};
+use crate::array::{DType, block};
 use crate::error::{Error, Result};
 use crate::reader::Layer;
 use classic::{ClassicValue, ClassicVariable, Contents, ValueKind};
-use coordinates::{FileCoordinates, measures, text};
+use coordinates::text;
 
 /// The version of the conventions that a file follows.
 const CONVENTIONS: &str = "CF-1.11";
@@ -187,13 +187,14 @@ impl NetCdfExport {
         ];
         let mut coordinates = coordinates::put(&mut contents, of);
         let mapped = mapping::put(&mut contents, of);
-        let attributes = attributes(&mut contents, of, &mut coordinates);
+        let attributes = attributes::put(&mut contents, of, &mut coordinates);
         let first = contents.variables.len();
         for (of, marking) in self.selections.iter().zip(markings) {
             let mut own = attributes.clone();
+            own.extend(attributes::flags(of));
             let unit = of.unit().map(str::to_owned);
             own.extend(unit.map(|unit| text("units", unit)));
-            if let Some(methods) = methods(of) {
+            if let Some(methods) = methods(of)? {
                 let known = own.iter().position(|(name, _)| name == "cell_methods");
                 let before = known.map(|at| own.remove(at).1);
                 let methods = match before {
@@ -262,95 +263,14 @@ fn named(name: &str) -> String {
     format!("_{name}")
 }
 
-/// The attributes of all variables. What is a single value becomes a coordinate.
-fn attributes(
-    contents: &mut Contents,
-    of: &Selection,
-    coordinates: &mut FileCoordinates,
-) -> Vec<(String, ClassicValue)> {
-    const TEXTS: [&str; 5] = [
-        "standard_name",
-        "long_name",
-        "cell_methods",
-        "flag_meanings",
-        "description",
-    ];
-    /// What is said otherwise.
-    const OWN: [&str; 8] = [
-        LATER,
-        "_FillValue",
-        "units",
-        "grid_mapping",
-        "coordinates",
-        "scale_factor",
-        "add_offset",
-        "missing_value",
-    ];
-    let grid = of.grid();
-    let schema = grid.schema();
-    let is_coordinate = |name: &str| {
-        schema.attributes().contains_key(name)
-            || schema.structure().axes().any(|axis| axis.name() == name)
-    };
-    let mut own = Vec::new();
-    for (name, value) in schema.attributes() {
-        let fits = named(name);
-        let taken = contents.variables.iter().any(|other| other.name == fits);
-        // What is said where that coordinate is.
-        if cf::measured(name).is_some_and(is_coordinate) {
-            continue;
-        }
-        if let Some(numbers) = cf::flags(name, value) {
-            let numbers = with_dtype!(schema.dtype(), |T| numbers
-                .iter()
-                .map(|number| T::from_f64(*number as f64))
-                .collect::<Vec<T>>()
-                .into());
-            own.push((fits, ClassicValue::Numbers(numbers)));
-            continue;
-        }
-        let single = single(value).filter(|_| !TEXTS.contains(&name.as_str()) && !taken);
-        match single {
-            Some((number, unit)) => {
-                contents.variables.push(ClassicVariable {
-                    name: fits.clone(),
-                    dimensions: Vec::new(),
-                    kind: ValueKind::Number(DType::F64),
-                    attributes: unit
-                        .iter()
-                        .map(|unit| text("units", *unit))
-                        .chain(measures(of, name))
-                        .collect(),
-                    values: Some(ClassicValue::Numbers(vec![number].into())),
-                });
-                coordinates.beside.push(fits);
-            }
-            None if !OWN.contains(&name.as_str()) => own.push(text(&fits, value.as_str())),
-            None => {}
-        }
-    }
-    own
-}
-
-/// A number, and what it is one of: `2 m`.
-fn single(value: &str) -> Option<(f64, Option<&str>)> {
-    let (number, unit) = match value.split_once(' ') {
-        Some((number, unit)) => (number, Some(unit)),
-        None => (value, None),
-    };
-    let parsed = number.parse::<f64>().ok()?;
-    (parsed.to_string() == number && unit.is_none_or(|unit| !unit.contains(' ')))
-        .then_some((parsed, unit))
-}
-
 /// What the cells of a layer are made by, where they are made of others.
-fn methods(of: &Selection) -> Option<String> {
+fn methods(of: &Selection) -> Result<Option<String>> {
     let Layer::Aggregate(aggregation) = of.layer() else {
-        return None;
+        return Ok(None);
     };
-    let method = cf::cell_method(aggregation)?;
-    let grid = of.grid();
-    let base = grid.base_levels().ok().flatten()?;
+    let base = of.grid().base_levels()?;
     let (space, level) = (of.axes().space, of.level());
-    (level > base[space]).then(|| format!("area: {method}"))
+    let is_coarser = base.is_some_and(|base| level > base[space]);
+    let method = cf::cell_method(aggregation).filter(|_| is_coarser);
+    Ok(method.map(|method| format!("area: {method}")))
 }

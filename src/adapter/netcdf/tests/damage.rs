@@ -1,6 +1,10 @@
 //! Damaged and hostile files: an error, or cells of the shape that is claimed and that the file can
 //! hold; never a panic.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hdf5_reader::storage::{BytesStorage, Storage, StorageBuffer};
 use proptest::prelude::*;
 
 use super::*;
@@ -77,6 +81,80 @@ fn every_cut_is_an_error_or_leaves_other_variables_whole() {
             "{name}: {}",
             story(&error)
         );
+    }
+}
+
+/// Bytes of which one read fails.
+struct FailingBytes {
+    bytes: BytesStorage,
+    reads: Arc<AtomicU64>,
+    fails: u64,
+}
+
+impl Storage for FailingBytes {
+    fn len(&self) -> u64 {
+        self.bytes.len()
+    }
+
+    fn read_range(&self, offset: u64, len: usize) -> hdf5_reader::error::Result<StorageBuffer> {
+        if self.reads.fetch_add(1, Ordering::Relaxed) == self.fails {
+            return Err(std::io::Error::other("of the medium").into());
+        }
+        self.bytes.read_range(offset, len)
+    }
+}
+
+#[test]
+fn no_read_that_fails_is_an_absence() {
+    for name in [
+        "cf/kind-land",
+        "cf/labels-beside",
+        "cf/labels-by-depth",
+        "cf/levels",
+        "cf/ends-with-bounds",
+        "cf/enumeration-of-labels",
+        "cf/groups",
+        "cf/text-nc4",
+        "cf/text",
+        "netcdf/nc4-xarray",
+    ] {
+        let bytes = std::fs::read(data().join(format!("../{name}.nc"))).expect(name);
+        let reads = Arc::new(AtomicU64::new(0));
+        let field = |fails: u64| {
+            reads.store(0, Ordering::Relaxed);
+            let storage = FailingBytes {
+                bytes: BytesStorage::new(bytes.clone()),
+                reads: Arc::clone(&reads),
+                fails,
+            };
+            let file = NetCdf::of_storage(Arc::new(storage))?;
+            let variables = file.header().variables.iter();
+            let wide = variables.filter(|of| of.dtype.is_some() && of.dimensions.len() > 1);
+            let most = wide.max_by_key(|of| of.dimensions.len()).expect("cells");
+            let choice = asked(&most.name.clone());
+            Field::new(file, &choice)
+        };
+        // What of a field hangs on what was read.
+        let told = |field: Field| {
+            let placed = (field.shape, field.roles, field.y, field.x, field.crs);
+            let said = (field.times, field.band, field.decoding, field.identity);
+            format!("{placed:?} {said:?} {:?}", field.notes)
+        };
+        let whole = told(field(u64::MAX).expect(name));
+        for fails in 0..reads.load(Ordering::Relaxed) {
+            match field(fails) {
+                // What is read twice may fail once.
+                Ok(field) => assert_eq!(told(field), whole, "{name} {fails}"),
+                Err(error) => {
+                    let (kind, why) = (error.kind(), story(&error));
+                    assert_eq!(
+                        *kind,
+                        crate::ErrorKind::Unavailable,
+                        "{name} {fails}: {why}"
+                    );
+                }
+            }
+        }
     }
 }
 

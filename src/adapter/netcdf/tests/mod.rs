@@ -2,7 +2,10 @@
 
 mod conventions;
 mod damage;
+mod identity;
 mod importing;
+mod labels;
+mod times;
 
 use std::path::PathBuf;
 
@@ -26,6 +29,19 @@ fn open(name: &str) -> NetCdf {
 
 fn field(name: &str, variable: &str) -> Result<Field, Error> {
     Field::new(open(name), &asked(variable))
+}
+
+/// A file that a real program could have written.
+fn file(name: &str) -> NetCdf {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/cf/{name}.nc"));
+    NetCdf::open(path).expect(name)
+}
+
+/// Whether a file fits a grid that another one made, and where it says that it does not.
+fn fits(first: &str, second: &str) -> Result<(), String> {
+    let field = |name: &str| Field::new(file(name), &Choice::default()).expect(name);
+    let schema = schema_like(&[field(first)], &Like::default()).expect(first);
+    field(second).check(&schema).map_err(|error| story(&error))
 }
 
 fn placed(grid: &Grid, field: Field) -> Result<Import, Error> {
@@ -213,8 +229,11 @@ fn attributes_have_their_types() {
     let file = open("nc4-types");
     let named = file.header().variable("enum").expect("it");
     assert_eq!(
-        (named.dtype, named.codes.as_deref()),
-        (Some(DType::I8), Some("0 dry, 1 wet"))
+        (named.dtype, named.codes.as_slice()),
+        (
+            Some(DType::I8),
+            &[(0, "dry".to_owned()), (1, "wet".to_owned())][..]
+        )
     );
     for name in ["characters", "strings", "pair", "ragged"] {
         assert_eq!(
