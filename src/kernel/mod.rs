@@ -36,6 +36,8 @@ pub(crate) use placed::resample_placed;
 #[cfg(all(feature = "crs", feature = "geotiff"))]
 pub(crate) use places::{CellPlaces, GlobeColumns};
 pub use resample::Resampling;
+#[cfg(feature = "geotiff")]
+pub(crate) use resample::as_cell;
 pub(crate) use resample::{ResampleSource, ResamplingMethod, resample};
 pub(crate) use rule::{Op, Rule, Weighting};
 pub(crate) use runs::Runs;

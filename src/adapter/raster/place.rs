@@ -338,20 +338,11 @@ struct Fit<'a> {
 }
 
 impl Fit<'_> {
-    fn step(&self, axis: usize) -> f64 {
-        self.grid
-            .structure()
-            .axes()
-            .nth(axis)
-            .map_or(1.0, crate::grid::Axis::step)
-    }
-
     /// The level whose cells have the size of the file's.
     fn level(&self) -> Result<Level> {
-        let exponent = |cell: f64, axis: usize| (cell / self.step(axis)).abs().log2();
         let (down, across) = (
-            exponent(self.affine.dy, self.axes.y),
-            exponent(self.affine.dx, self.axes.x),
+            remedy::exponent(self.grid, self.axes.y, self.affine.dy),
+            remedy::exponent(self.grid, self.axes.x, self.affine.dx),
         );
         let refused = || {
             self.refusal(
@@ -367,7 +358,7 @@ impl Fit<'_> {
             (self.affine.dy, self.axes.y, self.size[0]),
             (self.affine.dx, self.axes.x, self.size[1]),
         ] {
-            let ratio = (cell / (self.step(axis) * level.scale())).abs();
+            let ratio = (cell / (remedy::step(self.grid, axis) * level.scale())).abs();
             // The error of one cell adds up over all of them.
             if ((ratio - 1.0) * cells as f64).abs() > TOLERANCE {
                 return Err(refused());
@@ -383,7 +374,7 @@ impl Fit<'_> {
         } else {
             (self.affine.x, self.affine.dx, self.size[1])
         };
-        let reversed = (cell < 0.0) != (self.step(axis) < 0.0);
+        let reversed = (cell < 0.0) != (remedy::step(self.grid, axis) < 0.0);
         let far = origin + cell * cells as f64;
         let position = |edge: f64| self.grid.structure().position(axis, level, edge);
         let (first, end) = if reversed {

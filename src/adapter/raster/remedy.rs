@@ -46,10 +46,10 @@ pub(super) fn moved(grid: &Grid, footprint: WorldBox, level: Level) -> Result<Op
 /// data; and where the file has nothing there, alpha says so.
 pub(super) fn other_system(grid: &Grid, header: &Header) -> Result<Option<String>> {
     let structure = grid.structure();
-    if structure.crs().and_then(crs::argument).is_none() {
+    let is_known = structure.crs().and_then(crs::argument).is_some();
+    let Some(axes) = RasterAxes::of(structure).ok().filter(|_| is_known) else {
         return Ok(None);
-    }
-    let axes = RasterAxes::of(structure)?;
+    };
     let affine = header.affine.unwrap_or(PIXELS);
     let metres = |system: Option<&str>| match system.and_then(crs::is_geographic) {
         Some(true) => METRES_A_DEGREE,
@@ -59,11 +59,7 @@ pub(super) fn other_system(grid: &Grid, header: &Header) -> Result<Option<String
             .map_or(1.0, |plane| plane.unit),
     };
     let scale = metres(header.crs.as_deref()) / metres(structure.crs());
-    let exponent = |cell: f64, axis: usize| (cell * scale / step(grid, axis)).abs().log2();
-    let level = allowed(
-        grid,
-        finer(exponent(affine.dy, axes.y).min(exponent(affine.dx, axes.x))),
-    )?;
+    let level = fitting(grid, axes, [affine.dy * scale, affine.dx * scale])?;
     // Coarser cells are refused where there is finer data, as there may be where the file lies.
     let finest = grid.base_levels()?;
     let level = finest.map_or(level, |base| level.min(base[axes.space]));
@@ -77,6 +73,18 @@ pub(super) fn other_system(grid: &Grid, header: &Header) -> Result<Option<String
         ""
     };
     Ok(Some(line(grid, level, data, alpha)))
+}
+
+/// The level at which a grid takes cells of some length along y and x: the first whose cells are at
+/// least as fine, if it takes any.
+pub(super) fn fitting(grid: &Grid, axes: RasterAxes, [down, across]: [f64; 2]) -> Result<Level> {
+    let finest = exponent(grid, axes.y, down).min(exponent(grid, axes.x, across));
+    allowed(grid, finer(finest))
+}
+
+/// The number of the level whose cells are so long along an axis, a whole one or not.
+pub(super) fn exponent(grid: &Grid, axis: usize, cell: f64) -> f64 {
+    (cell / step(grid, axis)).abs().log2()
 }
 
 /// The level of a number, or the next finer one where it is none: a few hundredths coarser are
@@ -103,13 +111,14 @@ pub(super) fn whole(cell: f64) -> Option<i64> {
 }
 
 /// The level at which a grid takes data: any of a refinable dimension, else that of its base data.
-pub(super) fn allowed(grid: &Grid, wanted: Level) -> Result<Level> {
+fn allowed(grid: &Grid, wanted: Level) -> Result<Level> {
     let structure = grid.structure();
     let axes = RasterAxes::of(structure)?;
     if structure.dimensions()[axes.space].is_refinable() {
         return Ok(wanted);
     }
-    Ok(grid.base_levels()?.map_or(wanted, |base| base[axes.space]))
+    let base = grid.base_levels()?;
+    Ok(base.map_or(wanted, |base| base[axes.space]))
 }
 
 pub(super) fn step(grid: &Grid, axis: usize) -> f64 {
