@@ -1,11 +1,16 @@
 //! From longitude and latitude to the coordinates of a system, and back.
 
+use std::f64::consts::PI;
+
 use proj4rs::proj::Proj;
 
 use super::{code, kept, parameters, same};
 
 /// The radius of the sphere of EPSG:3857, in metres.
 pub(crate) const RADIUS: f64 = 6_378_137.0;
+
+/// What PROJ calls projections whose x is proportional to the longitude.
+const CYLINDRICAL: [&str; 4] = ["merc", "eqc", "cea", "mill"];
 
 /// How the coordinates of a system follow from longitude and latitude, in degrees of WGS 84.
 #[derive(Clone, Debug)]
@@ -60,6 +65,25 @@ impl Projection {
         }
         let grids = words().find_map(|word| word.strip_prefix("+nadgrids="));
         grids.filter(|grids| *grids != "@null").map(str::to_owned)
+    }
+
+    /// How far x goes once round the globe, if all parallels are equally long: those of longitudes,
+    /// and of cylindrical projections. Coordinates that lie so far from each other are one place.
+    pub(crate) fn once_round(&self) -> Option<f64> {
+        let other = match self {
+            Self::Geographic => return Some(360.0),
+            Self::Mercator => return Some(2.0 * PI * RADIUS),
+            Self::Other(other) if other.own.is_latlong() => return Some(360.0),
+            Self::Other(other) => other,
+        };
+        if !CYLINDRICAL.contains(&other.own.projname()) {
+            return None;
+        }
+        // Of an unknown datum nothing is shifted. One of the two degrees may have the seam in it.
+        let bare = proj("+proj=longlat +ellps=WGS84 +no_defs").ok()?;
+        let x = |lon: f64| through(&bare, &other.own, [lon, 0.0]).map(|[x, _]| x);
+        let degree = |lon: f64| Some((x(lon + 1.0)? - x(lon)?).abs());
+        Some(360.0 * degree(0.0)?.min(degree(90.0)?))
     }
 
     /// The coordinates (x, y) of a longitude and a latitude; `None` where there are none.
@@ -187,6 +211,26 @@ mod tests {
             let off = (back[0] - place[0]).hypot(back[1] - place[1]);
             assert!(off < 1e-9, "{system}: {back:?}");
         }
+    }
+
+    #[test]
+    fn once_round_is_the_length_of_a_parallel_where_all_have_one() {
+        let round = |system: &str| Projection::of_system(system).expect("known").once_round();
+        let equator = 2.0 * PI * RADIUS;
+        assert_eq!(
+            (round("EPSG:4326"), round("EPSG:4258")),
+            (Some(360.0), Some(360.0))
+        );
+        for (system, length) in [
+            ("EPSG:3857", equator),
+            ("EPSG:3395", equator),
+            ("EPSG:3832", equator),
+            ("EPSG:6933", equator * 0.867_2),
+        ] {
+            let found = round(system).expect("a cylinder");
+            assert!((found / length - 1.0).abs() < 1e-3, "{system}: {found}");
+        }
+        assert_eq!((round("EPSG:32601"), round("EPSG:3413")), (None, None));
     }
 
     #[test]

@@ -66,6 +66,12 @@ impl Transformation {
         self.to.forward(self.from.inverse(at)?)
     }
 
+    /// How far x goes once round the globe in the other system, if all parallels are equally long
+    /// there.
+    pub(crate) fn once_round(&self) -> Option<f64> {
+        self.to.once_round()
+    }
+
     /// The same the other way round.
     pub(crate) fn back(&self) -> Self {
         Self {
