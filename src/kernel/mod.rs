@@ -34,6 +34,8 @@ pub(crate) use placed::resample_placed;
 pub(crate) use placed_part::{PlacedPart, PlacedReach};
 pub(crate) use places::{CellPlaces, GlobeColumns};
 pub use resample::Resampling;
+#[cfg(feature = "geotiff")]
+pub(crate) use resample::as_cell;
 pub(crate) use resample::{ResampleSource, ResamplingMethod, resample};
 pub(crate) use rule::{Op, Rule, Weighting};
 pub(crate) use runs::Runs;

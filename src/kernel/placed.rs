@@ -5,6 +5,8 @@
 //! there. A cell that is data since its tip overlaps one that is, and whose kernel reaches none, is
 //! the mean by area.
 
+use std::ops::Range;
+
 use ndarray::ArrayD;
 use rayon::prelude::*;
 
@@ -39,7 +41,11 @@ pub(crate) fn resample_placed(
         Way::Mixed(kernel) => {
             let mixed = with_view!(Array, source.cells, |cells| sampling.all(
                 bands,
-                &|plane, number| sampling.mixed(kernel, (flat(cells), plane), number)
+                &|lines: &mut Lines, plane, number| sampling.mixed(
+                    kernel,
+                    (flat(cells), plane),
+                    (number, lines)
+                )
             ));
             let dtype = method.dtype(source.cells.dtype());
             let nodata = match source.validity {
@@ -63,35 +69,49 @@ struct Sampling<'a> {
     places: &'a CellPlaces,
 }
 
+/// Columns and rows of a source with their weights, which a thread fills for one target cell after
+/// the other.
+type Lines = [Vec<(usize, f64)>; 2];
+
 impl Sampling<'_> {
     /// What each target cell is, band by band: `one` knows the first source cell of the band and
-    /// the number of the target cell.
-    fn all<V: Send>(&self, bands: usize, one: &(dyn Fn(usize, usize) -> V + Sync)) -> Vec<V> {
+    /// the number of the target cell, and has what its thread keeps from cell to cell.
+    fn all<S: Default, V: Send>(
+        &self,
+        bands: usize,
+        one: &(dyn Fn(&mut S, usize, usize) -> V + Sync),
+    ) -> Vec<V> {
         let (cells, plane) = (self.places.centres.len(), self.size[0] * self.size[1]);
         (0..bands * cells)
             .into_par_iter()
             .with_min_len(256)
-            .map(|number| one(number / cells * plane, number % cells))
+            .map_init(S::default, |kept, number| {
+                one(kept, number / cells * plane, number % cells)
+            })
             .collect()
     }
 
     fn picked<T: Cell>(&self, way: Way, cells: &ArrayD<T>, bands: usize) -> Vec<Option<T>> {
         let cells = flat(cells);
-        self.all(bands, &|plane, number| match way {
-            Way::Extreme { greatest } => {
-                let better = |a: T, b: T| if greatest { b > a } else { b < a };
-                self.overlapped(cells, plane, number)
-                    .map(|(cell, _)| cell)
-                    .reduce(|best, cell| if better(best, cell) { cell } else { best })
-            }
-            Way::Mode => {
-                let mut areas: Vec<(T, f64)> = self.overlapped(cells, plane, number).collect();
-                largest(&mut areas)
-            }
-            Way::Centre | Way::Mixed(_) => self
-                .centre(number)
-                .and_then(|at| self.valid.share(plane + at).map(|_| cells[plane + at])),
-        })
+        self.all(
+            bands,
+            &|areas: &mut Vec<(T, f64)>, plane, number| match way {
+                Way::Extreme { greatest } => {
+                    let better = |a: T, b: T| if greatest { b > a } else { b < a };
+                    self.overlapped(cells, plane, number)
+                        .map(|(cell, _)| cell)
+                        .reduce(|best, cell| if better(best, cell) { cell } else { best })
+                }
+                Way::Mode => {
+                    areas.clear();
+                    areas.extend(self.overlapped(cells, plane, number));
+                    largest(areas)
+                }
+                Way::Centre | Way::Mixed(_) => self
+                    .centre(number)
+                    .and_then(|at| self.valid.share(plane + at).map(|_| cells[plane + at])),
+            },
+        )
     }
 
     /// The source cell that the centre of a target cell lies in.
@@ -100,15 +120,23 @@ impl Sampling<'_> {
             let edge = at.round();
             if (at - edge).abs() < SNAP { edge } else { at }.floor()
         });
-        self.at(x, y)
+        (!x.is_nan()).then(|| self.at([number_of(x), number_of(y)]))?
     }
 
     /// The number of a source cell in its plane, if there is one.
-    fn at(&self, x: f64, y: f64) -> Option<usize> {
-        let wide = self.size[0] as f64;
-        let x = if self.is_round { x.rem_euclid(wide) } else { x };
-        let inside = x >= 0.0 && x < wide && y >= 0.0 && y < self.size[1] as f64;
-        inside.then(|| index(y) * self.size[0] + index(x))
+    fn at(&self, [x, y]: [i64; 2]) -> Option<usize> {
+        Some(self.line(1, y)? * self.size[0] + self.line(0, x)?)
+    }
+
+    /// The column (axis 0) or the row of the source with a number, if there is one.
+    fn line(&self, axis: usize, number: i64) -> Option<usize> {
+        let len = self.size[axis];
+        let at = usize::try_from(number).ok().filter(|at| *at < len);
+        if at.is_some() || axis == 1 || !self.is_round {
+            return at;
+        }
+        // Within the source, which has fewer columns than numbers.
+        usize::try_from(number.rem_euclid(i64::try_from(len).ok()?)).ok()
     }
 
     /// The source cells with data that a target cell overlaps, with the valid area of the part.
@@ -131,29 +159,47 @@ impl Sampling<'_> {
         })
     }
 
-    /// The source cells in the box around a target cell, by their numbers, or none where there is
-    /// no cell; and where they lie.
-    fn touched(&self, cell: PlacedCell) -> impl Iterator<Item = (Option<usize>, [f64; 2])> + '_ {
-        let [x, y] = [0, 1].map(|axis: usize| {
+    /// The columns and the rows of the box around a target cell, of the source and one beside it.
+    fn around(&self, cell: &PlacedCell) -> [Range<i64>; 2] {
+        [0, 1].map(|axis: usize| {
             let along = cell.corners.map(|corner| corner[axis]);
             let low = along.into_iter().fold(f64::INFINITY, f64::min);
             let high = along.into_iter().fold(f64::NEG_INFINITY, f64::max);
-            ((low + SNAP).floor(), (high - SNAP).ceil())
-        });
-        // Beside the source is one that is none.
-        let [wide, high] = self.size.map(|len| len as f64);
-        let (top, bottom) = (y.0.max(-1.0), y.1.min(high + 1.0));
-        let (left, right) = if self.is_round {
-            (x.0, x.1.min(x.0 + wide))
-        } else {
-            (x.0.max(-1.0), x.1.min(wide + 1.0))
-        };
-        steps(top, bottom)
-            .flat_map(move |y| steps(left, right).map(move |x| (self.at(x, y), [x, y])))
+            let (low, high) = ((low + SNAP).floor(), (high - SNAP).ceil());
+            let len = self.size[axis] as f64;
+            let (low, high) = if axis == 0 && self.is_round {
+                (low, high.min(low + len))
+            } else {
+                (low.max(-1.0), high.min(len + 1.0))
+            };
+            number_of(low)..number_of(high)
+        })
+    }
+
+    /// The source cells in the box around a target cell, by their numbers, or none where there is
+    /// no cell; and where they lie.
+    fn touched(&self, cell: PlacedCell) -> impl Iterator<Item = (Option<usize>, [f64; 2])> + '_ {
+        let [cols, rows] = self.around(&cell);
+        rows.flat_map(move |y| {
+            let cell = move |x| (self.at([x, y]), [x as f64, y as f64]);
+            cols.clone().map(cell)
+        })
     }
 
     /// Whether a target cell overlaps a cell with data.
     fn is_data(&self, cell: &PlacedCell, plane: usize) -> bool {
+        let is_within = || {
+            let mut ends = self.around(cell).into_iter().zip(self.size);
+            let within = |(of, len): (Range<i64>, usize)| {
+                of.start >= 0
+                    && of.start < of.end
+                    && usize::try_from(of.end).is_ok_and(|end| end <= len)
+            };
+            ends.all(within)
+        };
+        if self.valid.is_all() && is_within() {
+            return true;
+        }
         let is_valid =
             |at: Option<usize>| at.is_some_and(|at| self.valid.share(plane + at).is_some());
         let (mut any, mut all) = (false, true);
@@ -161,9 +207,8 @@ impl Sampling<'_> {
             let valid = is_valid(at);
             (any, all) = (any | valid, all & valid);
         }
-        let least = || SLIVER * area(&cell.corners).min(1.0);
         let overlaps = || {
-            let least = least();
+            let least = SLIVER * area(&cell.corners).min(1.0);
             self.touched(*cell)
                 .any(|(at, corner)| is_valid(at) && part(&cell.corners, corner) > least)
         };
@@ -174,7 +219,7 @@ impl Sampling<'_> {
         &self,
         kernel: Kernel,
         (cells, plane): (&[T], usize),
-        number: usize,
+        (number, lines): (usize, &mut Lines),
     ) -> Option<f64> {
         match kernel {
             Kernel::Parts => {
@@ -189,20 +234,20 @@ impl Sampling<'_> {
                 if !self.is_data(&cell, plane) {
                     return None;
                 }
-                let own = self.weighed(&cell, kernel, (cells, plane));
-                let (value, weight) = own?;
                 let least = if kernel == Kernel::Cubic {
                     CUBIC_LEAST
                 } else {
                     SNAP
                 };
+                let (value, weight) = self.weighed(&cell, kernel, (cells, plane), lines);
                 if weight >= least {
                     return Some(value);
                 }
-                let bilinear = self.weighed(&cell, Kernel::Bilinear, (cells, plane));
-                match bilinear.filter(|(_, weight)| *weight >= SNAP) {
-                    Some((value, _)) => Some(value),
-                    None => mean(self.overlapped(cells, plane, number)),
+                let (value, weight) = self.weighed(&cell, Kernel::Bilinear, (cells, plane), lines);
+                if weight >= SNAP {
+                    Some(value)
+                } else {
+                    mean(self.overlapped(cells, plane, number))
                 }
             }
         }
@@ -214,38 +259,55 @@ impl Sampling<'_> {
         cell: &PlacedCell,
         kernel: Kernel,
         (cells, plane): (&[T], usize),
-    ) -> Option<(f64, f64)> {
-        let [across, down] = [0, 1].map(|axis: usize| {
-            let (at, ratio) = (cell.centre[axis], cell.ratio[axis]);
-            let (reach, scale) = (kernel.reach(ratio), ratio.max(1.0));
-            let least = SNAP * ratio.min(1.0) / 2.0;
-            let from = (at - reach).floor();
-            let each = steps(from, (at + reach).ceil());
-            let weights: Vec<(f64, f64)> = each
-                .map(|cell| (cell, kernel.weight((cell + 0.5 - at) / scale)))
-                .filter(|(_, weight)| weight.abs() >= least)
-                .collect();
-            weights
-        });
-        let all = |weights: &[(f64, f64)]| weights.iter().map(|(_, weight)| weight).sum::<f64>();
-        let whole = all(&across) * all(&down);
+        lines: &mut Lines,
+    ) -> (f64, f64) {
+        let whole: f64 = (0..2)
+            .map(|axis| self.weigh(axis, (cell, kernel), &mut lines[axis]))
+            .product();
+        let [across, down] = lines;
         // Measured from one of them, equal ones come out as they are.
-        let (mut first, mut sums) = (None, (0.0, 0.0));
-        for (y, of_row) in &down {
-            for (x, of_col) in &across {
-                let Some(at) = self.at(*x, *y).map(|at| plane + at) else {
-                    continue;
-                };
-                if self.valid.share(at).is_none() {
+        let (mut first, mut sum, mut weights) = (None, 0.0, 0.0);
+        for (row, of_row) in down {
+            let row = plane + *row * self.size[0];
+            for (col, of_col) in across.iter() {
+                if self.valid.share(row + col).is_none() {
                     continue;
                 }
-                let (value, weight) = (cells[at].to_f64(), of_row * of_col);
+                let (value, weight) = (cells[row + col].to_f64(), *of_row * of_col);
                 let from = *first.get_or_insert(value);
-                sums = (sums.0 + (value - from) * weight, sums.1 + weight);
+                sum += (value - from) * weight;
+                weights += weight;
             }
         }
-        let value = first.map_or(0.0, |first| first + sums.0 / sums.1);
-        Some((value, sums.1 / whole))
+        let value = first.map_or(0.0, |first| first + sum / weights);
+        (value, weights / whole)
+    }
+
+    /// The columns (axis 0) or the rows of the source that a kernel weighs, with their weights; and
+    /// the weight of all, of those beside the source too.
+    fn weigh(
+        &self,
+        axis: usize,
+        (cell, kernel): (&PlacedCell, Kernel),
+        line: &mut Vec<(usize, f64)>,
+    ) -> f64 {
+        let (at, ratio) = (cell.centre[axis], cell.ratio[axis]);
+        let (reach, scale) = (kernel.reach(ratio), ratio.max(1.0));
+        let least = SNAP * ratio.min(1.0) / 2.0;
+        let (from, end) = (
+            number_of((at - reach).floor()),
+            number_of((at + reach).ceil()),
+        );
+        line.clear();
+        let mut whole = 0.0;
+        for number in from..end {
+            let weight = kernel.weight((number as f64 + 0.5 - at) / scale);
+            if weight.abs() >= least {
+                whole += weight;
+                line.extend(self.line(axis, number).map(|of| (of, weight)));
+            }
+        }
+        whole
     }
 }
 
@@ -259,19 +321,10 @@ fn mean<T: Cell>(parts: impl Iterator<Item = (T, f64)>) -> Option<f64> {
     first.map(|first: f64| first + sums.0 / sums.1)
 }
 
-/// Whole numbers from one to before another.
-fn steps(from: f64, to: f64) -> impl Iterator<Item = f64> + Clone {
-    let count = index((to - from).max(0.0));
-    (0..count).map(move |at| from + at as f64)
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a whole number of cells, of at most a kernel or a source"
-)]
-fn index(cell: f64) -> usize {
-    cell as usize
+/// The number of a source cell, or of one beside the source.
+#[expect(clippy::cast_possible_truncation, reason = "a whole number of cells")]
+fn number_of(cell: f64) -> i64 {
+    cell as i64
 }
 
 fn area(corners: &[[f64; 2]]) -> f64 {

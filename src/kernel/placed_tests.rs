@@ -1,4 +1,4 @@
-use ndarray::{Array3, ArrayD, IxDyn};
+use ndarray::{Array3, ArrayD, Axis, IxDyn};
 
 use super::super::places::{CellPlaces, GlobeColumns};
 use super::super::resample::{ResampleSource, ResamplingMethod, resample};
@@ -296,4 +296,41 @@ fn the_part_of_a_cell_is_what_is_left_when_the_rest_is_cut_off() {
     assert_eq!(part(&diamond, [0.0, 0.0]), 0.5);
     let backwards = [[0.0, 1.0], [1.0, 2.0], [2.0, 1.0], [1.0, 0.0]];
     assert_eq!(part(&backwards, [1.0, 1.0]), 0.5);
+}
+
+#[test]
+fn cells_at_a_cut_of_the_source_lie_on_one_side_of_it() {
+    // The left half of the target is the right one of the source.
+    let cells = source(1, 8, 100);
+    for (cut, blank) in [(50.0_f64, None), (50.3, Some(50)), (64.0, None)] {
+        for of_left in [true, false] {
+            let place = move |[x, y]: [f64; 2]| {
+                let is_left = x < cut || of_left && x == cut;
+                Some([if is_left { x + 100.0 - cut } else { x - cut }, y])
+            };
+            let places = CellPlaces::of(&(0..8), &(0..100), None, &place);
+            for how in Resampling::ALL {
+                let found = placed(&cells, &places, how, false);
+                // A cell without the cut in it is what it would be anywhere.
+                let alone = |col: i64| {
+                    let part = CellPlaces::of(&(0..8), &(col..col + 1), None, &|[x, y]| {
+                        let left = col as f64 + 0.5 < cut;
+                        Some([if left { x + 100.0 - cut } else { x - cut }, y])
+                    });
+                    placed(&cells, &part, how, false)
+                };
+                for col in 0..100 {
+                    let number = usize::try_from(col).expect("a column");
+                    let column = found.slice_axis(Axis(2), (number..number + 1).into());
+                    let column = column.to_owned();
+                    if blank == Some(col) {
+                        let is_blank = column.iter().all(|value| value.is_nan());
+                        assert!(is_blank || how == Resampling::Nearest, "{how}, {cut}");
+                        continue;
+                    }
+                    assert_close(&column, &alone(col), 1e-4, &format!("{how}, {cut}: {col}"));
+                }
+            }
+        }
+    }
 }

@@ -3,11 +3,18 @@
 //! Positions are (x, y) in source cells: cell `j` covers `j` to `j + 1`. A target cell is the
 //! quadrilateral between the places of its corners, which it has in common with its neighbours: all
 //! of them together have all of the source, each part once.
+//!
+//! Where the source's system is cut open, neighbours on the two sides of the cut have places far from
+//! each other, and a corner on it has that of one side. A cell that ends at the cut is then the
+//! quadrilateral a hair within it. One that has the cut in it is none: its parts lie at both ends
+//! of the source.
 
 use std::f64::consts::PI;
 use std::ops::Range;
 
 use rayon::prelude::*;
+
+use super::taps::SNAP;
 
 /// Cells along the side of the patches whose places are interpolated.
 const PATCH: i64 = 64;
@@ -23,6 +30,14 @@ const PROBES: [[f64; 2]; 5] = [
     [0.94, 0.88],
     [0.44, 0.44],
 ];
+
+/// Cells that are taken by one thread at once.
+const RUN: usize = 4096;
+/// How far the centre of a cell may lie from the middle of its corners, for each source cell that
+/// it is long: where a corner lies beyond a cut it is more than a third.
+const TORN: f64 = 0.25;
+/// How much of itself a cell is made smaller by, on each side, to lie on one side of a cut.
+const WITHIN: f64 = 1e-7;
 
 /// Columns of a source that follow each other round the globe.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -49,6 +64,9 @@ pub(crate) struct CellPlaces {
     pub(crate) centres: Vec<[f64; 2]>,
     /// The corners: of one row and one column more.
     corners: Vec<[f64; 2]>,
+    /// The corners of cells at a cut of the source's system, in the order of their numbers; `None`
+    /// of those that have it in them.
+    torn: Vec<(usize, Option<[[f64; 2]; 4]>)>,
     turn: Option<GlobeColumns>,
 }
 
@@ -80,24 +98,67 @@ impl CellPlaces {
         };
         let bands = rows.start.div_euclid(PATCH)..rows.end.div_euclid(PATCH) + 1;
         let parts: Vec<_> = bands.into_par_iter().map(|band| net.band(band)).collect();
-        let (mut centres, mut corners) = (Vec::new(), Vec::new());
-        for (of_centres, of_corners) in parts {
-            centres.extend(of_centres);
-            corners.extend(of_corners);
+        let (mut centres, mut corners, mut rough) = (Vec::new(), Vec::new(), Vec::new());
+        for part in parts {
+            centres.extend(part.centres);
+            corners.extend(part.corners);
+            rough.extend(part.rough);
         }
         let len = |of: &Range<i64>| usize::try_from(of.end - of.start).unwrap_or(0);
-        Self {
+        let mut places = Self {
             shape: [len(rows), len(cols)],
             centres,
             corners,
+            torn: Vec::new(),
             turn,
+        };
+        let torn = rough
+            .par_iter()
+            .flat_map_iter(|patch| places.torn_of(&net, *patch));
+        let mut torn: Vec<_> = torn.collect();
+        torn.sort_unstable_by_key(|(number, _)| *number);
+        places.torn = torn;
+        places
+    }
+
+    /// The cells of a patch that are torn, by their numbers, with corners of their own.
+    fn torn_of(
+        &self,
+        net: &PatchNet<'_>,
+        [left, top]: [i64; 2],
+    ) -> Vec<(usize, Option<[[f64; 2]; 4]>)> {
+        let part = |of: &Range<i64>, first: i64| of.start.max(first)..of.end.min(first + PATCH);
+        let (rows, cols) = (part(&net.rows, top), part(&net.cols, left));
+        let mut torn = Vec::new();
+        for (row, col) in rows.flat_map(|row| cols.clone().map(move |col| (row, col))) {
+            let number = index(row - net.rows.start) * self.shape[1] + index(col - net.cols.start);
+            if self.cell(number).is_none_or(|cell| !cell.is_torn()) {
+                continue;
+            }
+            let (low, high) = (WITHIN, 1.0 - WITHIN);
+            let at = |[x, y]: [f64; 2]| (net.place)([col as f64 + x, row as f64 + y]);
+            let corners = [[low, low], [high, low], [high, high], [low, high]].map(at);
+            let corners = match corners {
+                [Some(a), Some(b), Some(c), Some(d)] => Some([a, b, c, d]),
+                _ => None,
+            };
+            let whole = corners
+                .map(|corners| placed(self.turn, self.centres[number], corners))
+                .filter(|cell| !cell.is_torn());
+            torn.push((number, whole.map(|cell| cell.corners)));
         }
+        torn
     }
 
     /// The same places on a part of the source that begins at a cell.
     pub(crate) fn on_part(mut self, [x, y]: [usize; 2]) -> Self {
-        let of_both = self.centres.iter_mut().chain(&mut self.corners);
-        of_both.for_each(|at| *at = [at[0] - x as f64, at[1] - y as f64]);
+        let moved = |at: &mut [f64; 2]| *at = [at[0] - x as f64, at[1] - y as f64];
+        let of_both = [&mut self.centres, &mut self.corners];
+        of_both
+            .into_par_iter()
+            .for_each(|of| of.par_iter_mut().with_min_len(RUN).for_each(moved));
+        let torn = self.torn.iter_mut().filter_map(|(_, own)| own.as_mut());
+        torn.flatten().for_each(moved);
         if let Some(turn) = &mut self.turn {
             turn.middle -= x as f64;
         }
@@ -107,9 +168,9 @@ impl CellPlaces {
     /// The least and the greatest x and y of the source cells of which cells are made that reach so
     /// many source cells from their centres, for each source cell that they are long; `None` if no
     /// cell has a place.
-    pub(crate) fn bounds(&self, reach: &dyn Fn(f64) -> f64) -> Option<[[f64; 2]; 2]> {
-        let mut bounds: Option<[[f64; 2]; 2]> = None;
-        for number in 0..self.centres.len() {
+    pub(crate) fn bounds(&self, reach: &(dyn Fn(f64) -> f64 + Sync)) -> Option<[[f64; 2]; 2]> {
+        let of_run = |first: usize| {
+            let mut bounds: Option<[[f64; 2]; 2]> = None;
             let mut lay = |at: [f64; 2], by: [f64; 2]| {
                 let [low, high] = bounds.get_or_insert([at, at]);
                 for axis in 0..2 {
@@ -117,51 +178,87 @@ impl CellPlaces {
                     high[axis] = high[axis].max(at[axis] + by[axis]);
                 }
             };
-            match self.cell(number) {
-                Some(cell) => {
-                    let by = cell.ratio.map(reach);
-                    lay(cell.centre, by);
-                    cell.corners
-                        .iter()
-                        .for_each(|corner| lay(*corner, [0.0; 2]));
+            for number in first..(first + RUN).min(self.centres.len()) {
+                match self.cell(number) {
+                    Some(cell) => {
+                        let by = cell.ratio.map(reach);
+                        lay(cell.centre, by);
+                        let corners = cell.corners.iter();
+                        corners.for_each(|corner| lay(*corner, [0.0; 2]));
+                    }
+                    None if !self.centres[number][0].is_nan() => {
+                        lay(self.centres[number], [0.0; 2]);
+                    }
+                    None => {}
                 }
-                None if !self.centres[number][0].is_nan() => lay(self.centres[number], [0.0; 2]),
-                None => {}
             }
-        }
-        bounds
+            bounds
+        };
+        let runs = (0..self.centres.len()).into_par_iter().step_by(RUN);
+        runs.filter_map(of_run).reduce_with(|[a, b], [c, d]| {
+            [
+                [a[0].min(c[0]), a[1].min(c[1])],
+                [b[0].max(d[0]), b[1].max(d[1])],
+            ]
+        })
     }
 
-    /// A cell by its number, if its corners and its centre have places.
+    /// A cell by its number, if its corners and its centre have places on one side of any cut.
     pub(super) fn cell(&self, number: usize) -> Option<PlacedCell> {
         let wide = self.shape[1];
         let first = number / wide * (wide + 1) + number % wide;
         let centre = self.centres[number];
-        let mut corners = [first, first + 1, first + wide + 2, first + wide + 1]
+        let corners = [first, first + 1, first + wide + 2, first + wide + 1]
             .map(|corner| self.corners[corner]);
         let all = corners.iter().chain([&centre]).flatten();
         if all.copied().any(f64::is_nan) {
             return None;
         }
-        if let Some(turn) = self.turn {
-            if let Some(cap) = cap(turn, centre, &corners) {
-                return Some(cap);
-            }
-            corners
-                .iter_mut()
-                .for_each(|corner| corner[0] = turn.near(corner[0], centre[0]));
-        }
-        let [a, b, c, d] = corners;
-        let long = |axis: usize| {
-            let across = (b[axis] + c[axis] - a[axis] - d[axis]) / 2.0;
-            let down = (c[axis] + d[axis] - a[axis] - b[axis]) / 2.0;
-            across.hypot(down)
-        };
-        Some(PlacedCell {
-            centre,
-            corners,
-            ratio: [long(0), long(1)],
+        let corners = self.own_corners(number).unwrap_or(Some(corners))?;
+        Some(placed(self.turn, centre, corners))
+    }
+
+    /// The corners of a cell at a cut, if it is one.
+    fn own_corners(&self, number: usize) -> Option<Option<[[f64; 2]; 4]>> {
+        let at = self
+            .torn
+            .binary_search_by_key(&number, |(of, _)| *of)
+            .ok()?;
+        Some(self.torn[at].1)
+    }
+}
+
+impl PlacedCell {
+    /// Whether its corners are not around its centre, as those of a cell are whose corners lie on
+    /// two sides of a cut.
+    fn is_torn(&self) -> bool {
+        (0..2).any(|axis| {
+            let middle = self.corners.iter().map(|corner| corner[axis]).sum::<f64>() / 4.0;
+            (self.centre[axis] - middle).abs() > TORN * self.ratio[axis] + SNAP
         })
+    }
+}
+
+/// A cell between some corners, which are brought to its centre where columns go round.
+fn placed(turn: Option<GlobeColumns>, centre: [f64; 2], mut corners: [[f64; 2]; 4]) -> PlacedCell {
+    if let Some(turn) = turn {
+        if let Some(cap) = cap(turn, centre, &corners) {
+            return cap;
+        }
+        corners
+            .iter_mut()
+            .for_each(|corner| corner[0] = turn.near(corner[0], centre[0]));
+    }
+    let [a, b, c, d] = corners;
+    let long = |axis: usize| {
+        let across = (b[axis] + c[axis] - a[axis] - d[axis]) / 2.0;
+        let down = (c[axis] + d[axis] - a[axis] - b[axis]) / 2.0;
+        (across * across + down * down).sqrt()
+    };
+    PlacedCell {
+        centre,
+        corners,
+        ratio: [long(0), long(1)],
     }
 }
 
@@ -238,9 +335,17 @@ struct PatchNet<'a> {
 /// The nodes of a patch that is smooth enough.
 type PatchNodes = [[[f64; 2]; NODES]; NODES];
 
+/// The places of rows of patches.
+struct Band {
+    centres: Vec<[f64; 2]>,
+    corners: Vec<[f64; 2]>,
+    /// Where patches begin whose places are not interpolated.
+    rough: Vec<[i64; 2]>,
+}
+
 impl PatchNet<'_> {
-    /// The centres and the corners of the rows of patches of a number.
-    fn band(&self, band: i64) -> (Vec<[f64; 2]>, Vec<[f64; 2]>) {
+    /// The places of the rows of patches of a number.
+    fn band(&self, band: i64) -> Band {
         let (top, end) = (band * PATCH, (band + 1) * PATCH);
         let part = |end_of_box: i64| self.rows.start.max(top)..end_of_box.min(end);
         let (centre_rows, corner_rows) = (part(self.rows.end), part(self.rows.end + 1));
@@ -260,7 +365,16 @@ impl PatchNet<'_> {
                 self.line((row, true), (first, &patches), &mut centres);
             }
         }
-        (centres, corners)
+        let rough = (first..)
+            .zip(&patches)
+            .filter(|(_, nodes)| nodes.is_none())
+            .map(|(patch, _)| [patch * PATCH, top])
+            .collect();
+        Band {
+            centres,
+            corners,
+            rough,
+        }
     }
 
     /// The corners of a row, or its centres.

@@ -263,15 +263,13 @@ pub(super) fn finished<T: Cell>(
     nodata: Option<f64>,
     blank: f64,
 ) -> (Array, Validity) {
-    let valid: Vec<bool> = mixed
-        .iter()
-        .map(|value| value.is_some_and(|value| !value.is_nan()))
-        .collect();
-    let keep = |(value, valid): (Option<f64>, &bool)| match value {
-        Some(value) if *valid => step_off(within(value), nodata),
-        _ => T::from_f64(blank),
+    let keep = |value: Option<f64>| match value.filter(|value| !value.is_nan()) {
+        Some(value) => (step_off(as_cell(value), nodata), true),
+        None => (T::from_f64(blank), false),
     };
-    let cells = mixed.into_iter().zip(&valid).map(keep).collect();
+    let (mut cells, mut valid) = (Vec::new(), Vec::new());
+    let each = mixed.into_par_iter().with_min_len(4096).map(keep);
+    each.unzip_into_vecs(&mut cells, &mut valid);
     (
         Array::from(shaped::<T>(cells, shape)),
         Validity::of_mask(Some(shaped(valid, shape))),
@@ -279,7 +277,7 @@ pub(super) fn finished<T: Cell>(
 }
 
 /// A number as a cell; one beyond all of its type is the largest of them.
-fn within<T: Cell>(value: f64) -> T {
+pub(crate) fn as_cell<T: Cell>(value: f64) -> T {
     let cell = T::from_f64(value);
     let beyond = value.is_finite() && !cell.to_f64().is_finite();
     if beyond {
@@ -395,6 +393,11 @@ impl<'a> Valid<'a> {
             mask: mask.map(flat),
             shares: source.shares.map(flat),
         }
+    }
+
+    /// Whether all of every cell is.
+    pub(super) fn is_all(&self) -> bool {
+        self.mask.is_none() && self.shares.is_none()
     }
 
     /// The valid part of a cell, if there is one.

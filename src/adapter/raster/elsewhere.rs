@@ -8,8 +8,8 @@ use crate::adapter::axes::RasterAxes;
 use crate::adapter::geotiff::{Affine, Header};
 use crate::adapter::source::FoundCells;
 use crate::array::{Array, Cell, Validity, with_view};
-use crate::crs::{self, Transformation};
-use crate::error::{Error, Result};
+use crate::crs::Transformation;
+use crate::error::Result;
 use crate::grid::Level;
 use crate::kernel::{CellPlaces, GlobeColumns, PlacedPart, ResamplingMethod};
 use crate::store::Grid;
@@ -36,22 +36,22 @@ pub(super) struct Elsewhere {
     lattice: [(f64, f64); 2],
     /// Whether the grid has longitudes and latitudes.
     is_circle: bool,
-    /// How the raster goes round the globe, if its columns are longitudes.
+    /// How the raster goes round the globe, if its columns follow the longitudes.
     turn: Option<GlobeColumns>,
     is_round: bool,
 }
 
 impl Elsewhere {
-    /// A raster of a system beside a grid of another one, and the cells of the grid that it touches.
+    /// A raster beside a grid of another system, and the cells of the grid that it touches. The way
+    /// is from the raster's system to the grid's.
     pub(super) fn of(
         grid: &Grid,
         header: &Header,
-        (own, wanted): (&str, &str),
+        way: Transformation,
         level: Option<Level>,
     ) -> Result<(Self, Lattice)> {
         let affine = header.affine.unwrap_or(super::schema::PIXELS);
         let (structure, axes) = (grid.structure(), RasterAxes::of(grid.structure())?);
-        let way = Transformation::between(own, wanted).map_err(Error::invalid)?;
         let back = way.back();
         let is_circle = structure.longitude() == Some(axes.x);
         let by = |way: &Transformation, points: &[[f64; 2]]| {
@@ -77,8 +77,8 @@ impl Elsewhere {
             )
         };
         let wide = header.width as f64;
-        let turn = (crs::is_geographic(own) == Some(true)).then(|| GlobeColumns {
-            columns: 360.0 / affine.dx.abs(),
+        let turn = back.once_round().map(|round| GlobeColumns {
+            columns: round / affine.dx.abs(),
             middle: wide / 2.0,
         });
         let here = Self {

@@ -347,3 +347,104 @@ fn what_is_not_exact_is_refused_with_the_line_that_works() {
     assert!(cfg!(feature = "gdal") || text.contains(why), "{text}");
     assert!(text.contains("gdalwarp -t_srs EPSG:4326"), "{text}");
 }
+
+/// The sphere of MODIS, its seam at 180 degrees.
+const SINUSOIDAL: &str = r#"PROJCS["sinusoidal",GEOGCS["sphere",DATUM["WGS_1984",SPHEROID["WGS 84",6378137,298.257223563]],PRIMEM["Greenwich",0],UNIT["degree",0.0174532925199433]],PROJECTION["Sinusoidal"],PARAMETER["longitude_of_center",0],UNIT["metre",1]]"#;
+
+/// Values of a globe in some columns that go on over its seam, and lose half of what they are in
+/// a quarter turn: nothing of elsewhere is taken for what is here.
+fn going_round(col: f64, cols: f64) -> f64 {
+    1000.0 * (std::f64::consts::TAU * col / cols).cos()
+}
+
+#[test]
+fn the_cells_at_a_seam_of_the_file_hold_what_lies_there() {
+    const ROUND: f64 = std::f64::consts::TAU * 6_378_137.0;
+    // Mercator with its seam at 30 W, or at 180; and one of which only the equator goes round.
+    let of = |west: f64, high: f64| Affine {
+        x: west,
+        y: high,
+        dx: ROUND / 180.0,
+        dy: -ROUND / 180.0,
+    };
+    for (system, rows) in [("EPSG:3832", 120), ("EPSG:3857", 120), (SINUSOIDAL, 89)] {
+        let affine = of(-ROUND / 2.0, ROUND / 360.0 * rows as f64);
+        let file =
+            Array2::from_shape_fn((rows, 180), |(_, col)| going_round(col as f64 + 0.5, 180.0));
+        let file = Array::from(file.into_dyn());
+        // The seam is an edge of cells, or in the middle of one; the grid has it as its own or not.
+        for (size, west) in [(1.5, -180.0), (1.5, 0.0), (1.6, 0.0)] {
+            let cut = system == SINUSOIDAL && size == 1.6;
+            for how in [
+                Resampling::Nearest,
+                Resampling::Bilinear,
+                Resampling::Area,
+                Resampling::Min,
+            ] {
+                let like = Affine {
+                    x: west,
+                    y: 60.0,
+                    dx: size,
+                    dy: -size,
+                };
+                let grid = grid("EPSG:4326", like);
+                let tiff = tiff(&file, affine, system, None);
+                import(&grid, tiff, how, Some(0)).expect("imported");
+                let (mut data, mut blank) = (0, 0);
+                for (value, [x, y]) in centres(&grid, (system, affine)) {
+                    if y < 2.0 || y > rows as f64 - 2.0 {
+                        continue;
+                    }
+                    let wanted = going_round(x, 180.0);
+                    let off = (value - wanted).abs();
+                    let at = || format!("{how} of {}, {size} from {west}", &system[..9]);
+                    assert!(
+                        value.is_nan() || off < 90.0,
+                        "{}: {x} {y}: {value}, not {wanted}",
+                        at()
+                    );
+                    (data, blank) = (
+                        data + i32::from(!value.is_nan()),
+                        blank + i32::from(value.is_nan()),
+                    );
+                }
+                let is_whole = blank == 0 || cut && how != Resampling::Nearest && blank < 130;
+                assert!(
+                    is_whole && data > 15_000,
+                    "{how} of {}, {size} from {west}: {data} {blank}",
+                    &system[..9]
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn totals_are_kept_over_the_seam_of_a_cylinder() {
+    const ROUND: f64 = std::f64::consts::TAU * 6_378_137.0;
+    let affine = Affine {
+        x: -ROUND / 2.0,
+        y: 100.0 * ROUND / 360.0,
+        dx: ROUND / 360.0,
+        dy: -ROUND / 360.0,
+    };
+    let file = Array::from(ArrayD::from_elem(vec![200, 360], 1.0));
+    for size in [0.75, 0.8] {
+        let like = Affine {
+            x: -180.0,
+            y: 60.0,
+            dx: size,
+            dy: -size,
+        };
+        let grid = grid("EPSG:4326", like);
+        let tiff = tiff(&file, affine, "EPSG:3832", None);
+        import(&grid, tiff, Resampling::Sum, Some(0)).expect("imported");
+        let answer = grid.read(&Query::all()).expect("read");
+        let total: f64 = answer
+            .array
+            .iter_f64()
+            .filter(|value| !value.is_nan())
+            .sum();
+        assert!((total - 72_000.0).abs() < 1e-3, "{size}: {total}");
+    }
+}

@@ -42,8 +42,10 @@ impl Lattice {
         let finer_by = |cell: f64, axis: usize| (cell / remedy::step(grid, axis)).abs();
         let [down, across] = reach.cell;
         let finer_by = [finer_by(down, axes.y), finer_by(across, axes.x)];
-        let finest = finer_by[0].min(finer_by[1]).log2();
-        let level = level.unwrap_or_else(|| remedy::allowed(grid, remedy::finer(finest)));
+        let level = match level {
+            Some(level) => level,
+            None => remedy::fitting(grid, axes, reach.cell)?,
+        };
         let lattice = Self {
             level,
             rows: rows(structure, axes.y, level, reach, is_circle)?,

@@ -1,6 +1,8 @@
 //! How a file lies on the cells of a grid that are not its own.
 
 use std::ops::Range;
+#[cfg(feature = "crs")]
+use std::sync::Arc;
 
 use crate::adapter::geotiff::Header;
 use crate::adapter::round;
@@ -38,7 +40,7 @@ pub(super) enum Lay {
     Lines([FileLine; 2]),
     /// It is in another system.
     #[cfg(feature = "crs")]
-    Elsewhere(Box<Elsewhere>),
+    Elsewhere(Arc<Elsewhere>),
 }
 
 /// A file and the cells of the grid that it touches.
@@ -96,9 +98,10 @@ pub(super) fn along(
     let frame = PlaceFrame::of(grid, header, at)?;
     check_totals(grid, resampling)?;
     let (affine, axes) = (header.affine.unwrap_or(PIXELS), frame.axes);
-    let exponent = |cell: f64, axis: usize| (cell / remedy::step(grid, axis)).abs().log2();
-    let finest = exponent(affine.dy, axes.y).min(exponent(affine.dx, axes.x));
-    let level = level.unwrap_or_else(|| remedy::allowed(grid, remedy::finer(finest)));
+    let level = match level {
+        Some(level) => level,
+        None => remedy::fitting(grid, axes, [affine.dy, affine.dx])?,
+    };
     let mut lines = [
         FileLine::of(grid, axes.y, level, (affine.y, affine.dy), header.height)?,
         FileLine::of(grid, axes.x, level, (affine.x, affine.dx), header.width)?,
@@ -142,14 +145,15 @@ pub(super) fn elsewhere(
     at: Option<i64>,
     (resampling, level): (Resampling, Option<Level>),
 ) -> Result<Option<LaidFile>> {
-    let systems = place::elsewhere(grid, header);
-    let is_known = |(own, wanted): &(&str, &str)| Transformation::between(own, wanted).is_ok();
-    let Some((own, wanted)) = systems.filter(is_known) else {
+    let Some((own, wanted)) = place::elsewhere(grid, header) else {
+        return Ok(None);
+    };
+    let Ok(way) = Transformation::between(own, wanted) else {
         return Ok(None);
     };
     let frame = PlaceFrame::of_any_system(grid, header, at)?;
     check_totals(grid, resampling)?;
-    let (here, lattice) = Elsewhere::of(grid, header, (own, wanted), level)?;
+    let (here, lattice) = Elsewhere::of(grid, header, way, level)?;
     let Lattice {
         level,
         rows,
@@ -168,7 +172,7 @@ pub(super) fn elsewhere(
     );
     Ok(Some(LaidFile {
         frame,
-        lay: Lay::Elsewhere(Box::new(here)),
+        lay: Lay::Elsewhere(Arc::new(here)),
         level,
         rows,
         cols,

@@ -307,7 +307,7 @@ fn check_crs(grid: &Grid, header: &Header) -> Result<()> {
     if crs::same(of_file, wanted) {
         return Ok(());
     }
-    let remedy = remedy::other_system(grid, header).map_or(alone.to_owned(), |line| {
+    let remedy = remedy::other_system(grid, header)?.map_or(alone.to_owned(), |line| {
         format!("; make a file that fits with `{line}`, where -te is as far as the grid has data")
     });
     let named = crs::argument(wanted).filter(|_| crs::may_be_same(of_file, wanted)).map_or(String::new(), |wanted| {
@@ -332,20 +332,11 @@ struct Fit<'a> {
 }
 
 impl Fit<'_> {
-    fn step(&self, axis: usize) -> f64 {
-        self.grid
-            .structure()
-            .axes()
-            .nth(axis)
-            .map_or(1.0, crate::grid::Axis::step)
-    }
-
     /// The level whose cells have the size of the file's.
     fn level(&self) -> Result<Level> {
-        let exponent = |cell: f64, axis: usize| (cell / self.step(axis)).abs().log2();
         let (down, across) = (
-            exponent(self.affine.dy, self.axes.y),
-            exponent(self.affine.dx, self.axes.x),
+            remedy::exponent(self.grid, self.axes.y, self.affine.dy),
+            remedy::exponent(self.grid, self.axes.x, self.affine.dx),
         );
         let refused = || {
             self.refusal(
@@ -361,7 +352,7 @@ impl Fit<'_> {
             (self.affine.dy, self.axes.y, self.size[0]),
             (self.affine.dx, self.axes.x, self.size[1]),
         ] {
-            let ratio = (cell / (self.step(axis) * level.scale())).abs();
+            let ratio = (cell / (remedy::step(self.grid, axis) * level.scale())).abs();
             // The error of one cell adds up over all of them.
             if ((ratio - 1.0) * cells as f64).abs() > TOLERANCE {
                 return Err(refused());
@@ -377,7 +368,7 @@ impl Fit<'_> {
         } else {
             (self.affine.x, self.affine.dx, self.size[1])
         };
-        let reversed = (cell < 0.0) != (self.step(axis) < 0.0);
+        let reversed = (cell < 0.0) != (remedy::step(self.grid, axis) < 0.0);
         let far = origin + cell * cells as f64;
         let position = |edge: f64| self.grid.structure().position(axis, level, edge);
         let (first, end) = if reversed {
@@ -409,10 +400,12 @@ impl Fit<'_> {
     fn refusal(&self, reason: &str, level: Level) -> Error {
         let footprint = WorldBox::of(self.affine, self.size);
         match remedy::moved(self.grid, footprint, level) {
-            Some(line) => Error::invalid(format!(
+            Ok(Some(line)) => Error::invalid(format!(
                 "the file does not fit the grid: {reason}; lay it onto the grid's cells with `--resampling bilinear` (or nearest, cubic, area, min, max, mode, sum), or make a file that fits with `{line}`"
             )),
-            None => Error::invalid(format!(
+            // What the grid takes cannot be told.
+            Err(failed) => failed,
+            Ok(None) => Error::invalid(format!(
                 "the file does not fit the grid: {reason}, and it has less than a cell of the grid's"
             )),
         }

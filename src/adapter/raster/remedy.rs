@@ -3,6 +3,7 @@
 use crate::adapter::axes::RasterAxes;
 use crate::adapter::geotiff::{Affine, Header};
 use crate::crs;
+use crate::error::Result;
 use crate::grid::{Axis, Level};
 use crate::store::Grid;
 
@@ -33,20 +34,22 @@ impl WorldBox {
 
 /// The line for a file of the grid's system whose cells are others, or lie elsewhere; `None` if it
 /// has no whole cell of the grid's.
-pub(super) fn moved(grid: &Grid, footprint: WorldBox, level: Level) -> Option<String> {
-    let level = allowed(grid, level);
-    let inside = rounded(grid, level, footprint, false)?;
-    Some(line(grid, level, Some(inside), ""))
+pub(super) fn moved(grid: &Grid, footprint: WorldBox, level: Level) -> Result<Option<String>> {
+    let level = allowed(grid, level)?;
+    let inside = rounded(grid, level, footprint, false);
+    Ok(inside.map(|inside| line(grid, level, Some(inside), "")))
 }
 
 /// The line for a file of another system; `None` if the grid's is nothing that GDAL understands.
 ///
 /// Where the file lies in the grid's system only GDAL can tell, so its place is that of the grid's
 /// data; and where the file has nothing there, alpha says so.
-pub(super) fn other_system(grid: &Grid, header: &Header) -> Option<String> {
+pub(super) fn other_system(grid: &Grid, header: &Header) -> Result<Option<String>> {
     let structure = grid.structure();
-    crs::argument(structure.crs()?)?;
-    let axes = RasterAxes::of(structure).ok()?;
+    let is_known = structure.crs().and_then(crs::argument).is_some();
+    let Some(axes) = RasterAxes::of(structure).ok().filter(|_| is_known) else {
+        return Ok(None);
+    };
     let affine = header.affine.unwrap_or(PIXELS);
     let metres = |system: Option<&str>| match system.and_then(crs::is_geographic) {
         Some(true) => METRES_A_DEGREE,
@@ -56,15 +59,11 @@ pub(super) fn other_system(grid: &Grid, header: &Header) -> Option<String> {
             .map_or(1.0, |plane| plane.unit),
     };
     let scale = metres(header.crs.as_deref()) / metres(structure.crs());
-    let exponent = |cell: f64, axis: usize| (cell * scale / step(grid, axis)).abs().log2();
-    let level = allowed(
-        grid,
-        finer(exponent(affine.dy, axes.y).min(exponent(affine.dx, axes.x))),
-    );
+    let level = fitting(grid, axes, [affine.dy * scale, affine.dx * scale])?;
     // Coarser cells are refused where there is finer data, as there may be where the file lies.
-    let finest = grid.base_levels().ok().flatten();
+    let finest = grid.base_levels()?;
     let level = finest.map_or(level, |base| level.min(base[axes.space]));
-    let data = grid.extent().ok().flatten().and_then(|extent| {
+    let data = grid.extent()?.and_then(|extent| {
         let ((south, north), (west, east)) = (extent.bounds()[axes.y], extent.bounds()[axes.x]);
         rounded(grid, level, WorldBox([west, south, east, north]), true)
     });
@@ -73,7 +72,19 @@ pub(super) fn other_system(grid: &Grid, header: &Header) -> Option<String> {
     } else {
         ""
     };
-    Some(line(grid, level, data, alpha))
+    Ok(Some(line(grid, level, data, alpha)))
+}
+
+/// The level at which a grid takes cells of some length along y and x: the first whose cells are at
+/// least as fine, if it takes any.
+pub(super) fn fitting(grid: &Grid, axes: RasterAxes, [down, across]: [f64; 2]) -> Result<Level> {
+    let finest = exponent(grid, axes.y, down).min(exponent(grid, axes.x, across));
+    allowed(grid, finer(finest))
+}
+
+/// The number of the level whose cells are so long along an axis, a whole one or not.
+pub(super) fn exponent(grid: &Grid, axis: usize, cell: f64) -> f64 {
+    (cell / step(grid, axis)).abs().log2()
 }
 
 /// The level of a number, or the next finer one where it is none: a few hundredths coarser are
@@ -100,18 +111,14 @@ pub(super) fn whole(cell: f64) -> Option<i64> {
 }
 
 /// The level at which a grid takes data: any of a refinable dimension, else that of its base data.
-pub(super) fn allowed(grid: &Grid, wanted: Level) -> Level {
+fn allowed(grid: &Grid, wanted: Level) -> Result<Level> {
     let structure = grid.structure();
-    let Ok(axes) = RasterAxes::of(structure) else {
-        return wanted;
-    };
+    let axes = RasterAxes::of(structure)?;
     if structure.dimensions()[axes.space].is_refinable() {
-        return wanted;
+        return Ok(wanted);
     }
-    grid.base_levels()
-        .ok()
-        .flatten()
-        .map_or(wanted, |base| base[axes.space])
+    let base = grid.base_levels()?;
+    Ok(base.map_or(wanted, |base| base[axes.space]))
 }
 
 pub(super) fn step(grid: &Grid, axis: usize) -> f64 {

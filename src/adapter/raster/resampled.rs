@@ -1,12 +1,16 @@
 //! A file of cells of any size at any place, laid onto the lattice of a grid.
 
 use std::ops::Range;
+#[cfg(feature = "crs")]
+use std::sync::Arc;
 
 use ndarray::{ArrayD, Axis};
 
 use crate::adapter::geotiff;
 use crate::adapter::round::{self, ColumnRuns};
-use crate::adapter::source::{Block, Fingerprint, Footprint, FoundCells, Source, SourceCells};
+use crate::adapter::source::{
+    BLOCK_BYTES, Block, Fingerprint, Footprint, FoundCells, Source, SourceCells, counted,
+};
 use crate::array::{Array, Cell, DType, Validity, in_c_order, with_view};
 use crate::error::Result;
 use crate::grid::{Level, Levels, Window};
@@ -26,6 +30,9 @@ use super::place::PlaceFrame;
 use super::remedy;
 use super::schema::PIXELS;
 use super::source::laid;
+
+/// The bytes of a file that are looked at at once: they become wider.
+const LOOK_BYTES: usize = BLOCK_BYTES / 8;
 
 /// A file whose cells are not the grid's.
 ///
@@ -178,13 +185,7 @@ impl ResampledSource {
             let nodata = nodata.map(T::from_f64);
             let mut valid = mask.into_iter().flatten();
             let kept = |value: f64| {
-                let cell = T::from_f64(value);
-                let is_beyond = value.is_finite() && !cell.to_f64().is_finite();
-                let cell = if is_beyond {
-                    T::from_f64(f64::from(f32::MAX).copysign(value))
-                } else {
-                    cell
-                };
+                let cell = kernel::as_cell(value);
                 // Without a mask all hold data.
                 let is_data = valid.next().is_none_or(|valid| *valid);
                 if is_data && Some(cell) == nodata {
@@ -222,7 +223,7 @@ impl ResampledSource {
             Lay::Lines(lines) => *lines,
             #[cfg(feature = "crs")]
             Lay::Elsewhere(elsewhere) => {
-                let elsewhere = elsewhere.clone();
+                let elsewhere = Arc::clone(elsewhere);
                 return self.placed(&elsewhere, rows, cols, run);
             }
         };
@@ -311,17 +312,11 @@ impl ResampledSource {
             run.bands.iter().max().copied().unwrap_or(0),
         );
         let bands = first..last + 1;
-        let window = geotiff::ImageWindow {
-            bands: bands.clone(),
-            rows,
-            cols,
-        };
-        let (array, valid) = self.file.read_valid(&window)?;
         let SourceCells {
             array,
             valid,
             found,
-        } = self.conversion.apply(array, valid, bands)?;
+        } = self.converted(&geotiff::ImageWindow { bands, rows, cols })?;
         let numbers: Vec<usize> = run.bands.iter().map(|band| band - first).collect();
         let array = with_view!(Array, array, |cells| Array::from(upright(
             cells, &numbers, reversed
@@ -337,6 +332,12 @@ impl ResampledSource {
             },
         };
         Ok((array, validity, found))
+    }
+
+    /// The cells of a window of the file, (band, y, x), in the grid's type.
+    fn converted(&mut self, window: &geotiff::ImageWindow) -> Result<SourceCells> {
+        let (array, valid) = self.file.read_valid(window)?;
+        self.conversion.apply(array, valid, window.bands.clone())
     }
 
     /// What stands in cells without data.
@@ -411,6 +412,21 @@ impl Source for ResampledSource {
                 .map(|mask| laid(mask.mapv(u8::from), rank, axes)),
             found: found.map(|found| FoundCells { data, ..found }),
         })
+    }
+
+    fn look(&mut self, progress: &mut dyn FnMut(u64)) -> Result<Option<FoundCells>> {
+        let windows = self.file.plan(usize::MAX, LOOK_BYTES);
+        let (len, cells) = (windows.len() as u64, self.footprint.cells);
+        let mut all = FoundCells::default();
+        for (number, window) in (0..).zip(windows) {
+            let piece = self.converted(&window)?;
+            let found = piece.found.unwrap_or_else(|| counted(&piece, &self.grid));
+            all.data += found.data;
+            all.collisions += found.collisions;
+            // As many as add up to all.
+            progress(cells / len + u64::from(number < cells % len));
+        }
+        Ok(Some(all))
     }
 
     fn fingerprint(&self) -> Result<Option<Fingerprint>> {

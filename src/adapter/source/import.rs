@@ -136,8 +136,17 @@ impl Import {
                 "the file has {place} twice, and what is there may not be put again; import it with `--overlap keep` or `--overlap replace`"
             )));
         }
-        let mut all = FoundCells::default();
-        for block in self.source.blocks() {
+        // What is laid over nothing else is put for a trial.
+        let looked = match self.overlap {
+            Overlap::Refuse => None,
+            _ => self.source.look(progress)?,
+        };
+        let blocks = match looked {
+            Some(_) => Vec::new(),
+            None => self.source.blocks(),
+        };
+        let mut all = looked.unwrap_or_default();
+        for block in blocks {
             let piece = self.source.read(&block)?;
             let found = piece.found.unwrap_or_else(|| counted(&piece, &self.grid));
             all.data += found.data;
@@ -200,7 +209,7 @@ impl Import {
 }
 
 /// Cells with data of a source that does not count them.
-fn counted(piece: &SourceCells, grid: &Grid) -> FoundCells {
+pub(in crate::adapter) fn counted(piece: &SourceCells, grid: &Grid) -> FoundCells {
     let (dtype, cells) = (piece.array.dtype(), piece.array.view());
     let flat = cells.flat();
     let len = flat.bytes().len() / dtype.size();

@@ -69,6 +69,8 @@ mod run;
 mod tests;
 
 pub use array::ArraySource;
+#[cfg(feature = "geotiff")]
+pub(super) use import::counted;
 pub use import::{Checked, Import, Imported};
 pub use laying::write;
 pub use ledger::{Ledger, Standing};
@@ -101,6 +103,14 @@ pub trait Source: Send {
 
     /// The cells of one of the blocks, with the axes of the grid and in its type and unit.
     fn read(&mut self, block: &Block) -> Result<SourceCells>;
+
+    /// Reads all that the cells of its blocks are made of, and says what it found, where that costs
+    /// less than the cells themselves; `None` where it does not. `progress` is told how many cells
+    /// of the grid that comes to.
+    fn look(&mut self, progress: &mut dyn FnMut(u64)) -> Result<Option<FoundCells>> {
+        let _ = progress;
+        Ok(None)
+    }
 
     /// What tells that it is not what it was; `None` if nothing does.
     fn fingerprint(&self) -> Result<Option<Fingerprint>> {
