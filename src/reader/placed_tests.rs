@@ -1,14 +1,17 @@
 //! Answers on targets of another system, held against what lies at their cells by the way between
 //! the systems, and against answers on targets of the same system.
 
+use std::sync::Arc;
+
 use ndarray::{Array2, Array3, ArrayD};
 
 use crate::array::DType;
 use crate::crs::Transformation;
 use crate::grid::Geometry;
+use crate::kv::Memory;
 use crate::{
-    Aggregation, Answer, Axis, Dimension, Extent, Freshness, Grid, Layer, Query, Resampling,
-    Schema, Store, Structure, Window,
+    Aggregation, Answer, Axis, Dimension, Extent, Freshness, Grid, Layer, Policy, Query,
+    Resampling, Schema, Store, Structure, Window,
 };
 
 /// Rows and columns from a corner on: x, y, dx, dy.
@@ -29,7 +32,9 @@ fn plane(crs: &str, [x, y, dx, dy]: Corner, layers: &[Aggregation]) -> Grid {
         .fold(schema, |schema, layer| schema.aggregator(layer))
         .build()
         .expect("valid");
-    let store = Store::in_memory().expect("a store");
+    let options = Store::options().policy(Policy::Manual);
+    let store = options.open_engine(Arc::new(Memory::new()));
+    let store = store.expect("a store");
     store.create("g", schema).expect("created")
 }
 
@@ -288,8 +293,15 @@ fn the_level_is_as_fine_as_every_cell_over_data() {
         &[Aggregation::Mean],
     );
     put(&grid, [0, 0], &rough(200, 220));
-    // 0.001 degrees are 111 m along y, and some 78 m along x.
-    for (size, level) in [(60.0, 0), (150.0, 0), (170.0, 1), (240.0, 1), (450.0, 2)] {
+    // 0.001 degrees are 111 m along y, and some 78 m along x, so that y tells.
+    for (size, level) in [
+        (60.0, 0),
+        (170.0, 0),
+        (218.0, 0),
+        (230.0, 1),
+        (440.0, 1),
+        (460.0, 2),
+    ] {
         let corner = [345_000.0, 5_096_000.0, size, -size];
         let lens = [(25_000.0 / size) as usize, (20_000.0 / size) as usize];
         let query = Query::all().onto(target(corner, lens, "EPSG:32632"));
