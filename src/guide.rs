@@ -105,8 +105,9 @@
 //! # Cells of others, in and out
 //!
 //! What is to be compared with a grid, or laid into it, mostly has other cells.
-//! [`Query::onto`](crate::Query::onto) answers on exactly the cells of a target of the same
-//! coordinate reference system: any size, any offset, either direction, with and without data. An
+//! [`Query::onto`](crate::Query::onto) answers on exactly the cells of a target: any size, any
+//! offset, either direction, with and without data; with the feature `crs` of another coordinate
+//! reference system too, as `gridstone read STORE GRID --like TARGET.tif --out WARPED.tif` does. An
 //! import lays a raster of any cells onto the grid's in the same way
 //! (`adapter::raster::ResampledSource`). Both go by the rules of [`Resampling`](crate::Resampling):
 //! `area` for a mean of what a cell covers, `min`, `max` and `mode` for cells as they are, and

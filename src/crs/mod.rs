@@ -22,6 +22,8 @@ mod projection;
 mod read;
 #[cfg(feature = "crs")]
 mod transformation;
+#[cfg(not(feature = "crs"))]
+mod untransformed;
 mod wkt;
 
 #[cfg(test)]
@@ -39,11 +41,9 @@ pub(crate) use methods::{Method, Parameter};
 )]
 pub(crate) use projection::{Projection, RADIUS};
 #[cfg(feature = "crs")]
-#[cfg_attr(
-    not(feature = "geotiff"),
-    allow(unused_imports, reason = "what only files need")
-)]
 pub(crate) use transformation::Transformation;
+#[cfg(not(feature = "crs"))]
+pub(crate) use untransformed::Transformation;
 
 use wkt::WktNode;
 

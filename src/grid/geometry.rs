@@ -1,6 +1,6 @@
 //! The cells of a target: another grid's, a file's, a screen's.
 
-use super::{Axis, Dimension, Structure};
+use super::{Axis, Dimension, Elsewhere, Structure};
 use crate::crs;
 use crate::error::{Error, Result};
 
@@ -55,12 +55,17 @@ impl Geometry {
     }
 
     /// Says in which coordinate reference system they are, in the words of
-    /// [`StructureBuilder::crs`](crate::StructureBuilder::crs). It must be the grid's, if that has
-    /// one. Where one of the two has none, both are taken to be in the same.
+    /// [`StructureBuilder::crs`](crate::StructureBuilder::crs). Where the target or the grid has
+    /// none, both are taken to be in the same.
     #[must_use]
     pub fn crs(mut self, crs: impl Into<String>) -> Self {
         self.crs = Some(crs.into());
         self
+    }
+
+    /// The coordinate reference system that they are in, if they say it.
+    pub fn system(&self) -> Option<&str> {
+        self.crs.as_deref()
     }
 
     /// The cells along the axes that are named.
@@ -73,8 +78,9 @@ impl Geometry {
         self.lines.iter().find(|line| line.name == name)
     }
 
-    /// Refuses cells that an answer of a grid cannot have.
-    pub(crate) fn check(&self, structure: &Structure) -> Result<()> {
+    /// Refuses cells that an answer of a grid cannot have. Gives those of another system beside the
+    /// grid.
+    pub(crate) fn check(&self, structure: &Structure) -> Result<Option<Elsewhere>> {
         for (
             number,
             Line {
@@ -115,18 +121,24 @@ impl Geometry {
                 )));
             }
         }
-        match (self.crs.as_deref(), structure.crs()) {
-            (Some(own), Some(grid)) if !crs::same(own, grid) => {
-                let system = crs::argument(own).unwrap_or_else(|| "SYSTEM".to_owned());
-                Err(Error::invalid(format!(
-                    "the target's coordinate reference system, {}, is not the grid's, {}; read the grid's own cells, as with `gridstone read STORE GRID --out CELLS.tif`, and lay them onto the target with `gdalwarp -t_srs {system}{} CELLS.tif WARPED.tif`",
-                    crs::shown(own),
-                    crs::shown(grid),
-                    self.place(structure)
-                )))
-            }
-            _ => Ok(()),
-        }
+        self.elsewhere(structure)
+    }
+
+    /// The error for cells of another system than the grid's, and the reason why they cannot be
+    /// read.
+    pub(super) fn not_laid(
+        &self,
+        structure: &Structure,
+        (own, grid): (&str, &str),
+        why: &str,
+    ) -> Error {
+        let system = crs::argument(own).unwrap_or_else(|| "SYSTEM".to_owned());
+        Error::invalid(format!(
+            "the target's coordinate reference system, {}, is not the grid's, {}: {why}; read the grid's own cells, as with `gridstone read STORE GRID --out CELLS.tif`, and lay them onto the target with `gdalwarp -t_srs {system}{} CELLS.tif WARPED.tif`",
+            crs::shown(own),
+            crs::shown(grid),
+            self.place(structure)
+        ))
     }
 
     /// The options by which `gdalwarp` makes these cells, if they are rows and columns.

@@ -18,6 +18,7 @@
 
 mod axis;
 mod dimension;
+mod elsewhere;
 mod geometry;
 mod level;
 mod location;
@@ -32,6 +33,7 @@ mod world;
 pub use axis::Axis;
 pub(crate) use axis::check_name;
 pub use dimension::{Depth, Dimension, DimensionKind};
+pub(crate) use elsewhere::{Elsewhere, ElsewhereOnLevel};
 pub use geometry::{Geometry, Line};
 pub use level::{Level, Levels};
 pub use location::Location;

@@ -11,9 +11,8 @@ mod mode;
 mod moments;
 mod operations;
 mod picked;
-#[cfg(all(feature = "crs", feature = "geotiff"))]
 mod placed;
-#[cfg(all(feature = "crs", feature = "geotiff"))]
+mod placed_part;
 mod places;
 mod reduce;
 mod resample;
@@ -31,9 +30,8 @@ pub(crate) use custom::{Custom, CustomPlanes, STATE_MAX};
 pub(crate) use events::{InBin, Pick, Slabs, any_of_event, holds_data, weave};
 pub(crate) use halving::Halving;
 pub(crate) use mode::{classes, inexact};
-#[cfg(all(feature = "crs", feature = "geotiff"))]
 pub(crate) use placed::resample_placed;
-#[cfg(all(feature = "crs", feature = "geotiff"))]
+pub(crate) use placed_part::{PlacedPart, PlacedReach};
 pub(crate) use places::{CellPlaces, GlobeColumns};
 pub use resample::Resampling;
 #[cfg(feature = "geotiff")]

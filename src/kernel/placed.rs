@@ -139,7 +139,7 @@ impl Sampling<'_> {
         usize::try_from(number.rem_euclid(i64::try_from(len).ok()?)).ok()
     }
 
-    /// The source cells with data that a target cell overlaps, with the area of the part.
+    /// The source cells with data that a target cell overlaps, with the valid area of the part.
     fn overlapped<'b, T: Cell>(
         &'b self,
         cells: &'b [T],
@@ -149,14 +149,14 @@ impl Sampling<'_> {
         let cell = self.places.cell(number);
         let area = cell.map_or(0.0, |cell| area(&cell.corners));
         let least = SLIVER * area.min(1.0);
-        let each = cell.into_iter().flat_map(move |cell| {
+        cell.into_iter().flat_map(move |cell| {
             self.touched(cell).filter_map(move |(at, [x, y])| {
                 let at = plane + at?;
-                self.valid.share(at).filter(|_| !cells[at].is_nan())?;
-                Some((cells[at], part(&cell.corners, [x, y])))
+                let share = self.valid.share(at).filter(|_| !cells[at].is_nan())?;
+                let part = part(&cell.corners, [x, y]);
+                (part > least).then_some((cells[at], part * share))
             })
-        });
-        each.filter(move |(_, part)| *part > least)
+        })
     }
 
     /// The columns and the rows of the box around a target cell, of the source and one beside it.

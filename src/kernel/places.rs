@@ -132,7 +132,10 @@ impl CellPlaces {
         let mut torn = Vec::new();
         for (row, col) in rows.flat_map(|row| cols.clone().map(move |col| (row, col))) {
             let number = index(row - net.rows.start) * self.shape[1] + index(col - net.cols.start);
-            if self.cell(number).is_none_or(|cell| !cell.is_torn()) {
+            if self
+                .cell(number)
+                .is_none_or(|cell| !cell.is_torn(self.turn))
+            {
                 continue;
             }
             let (low, high) = (WITHIN, 1.0 - WITHIN);
@@ -144,7 +147,7 @@ impl CellPlaces {
             };
             let whole = corners
                 .map(|corners| placed(self.turn, self.centres[number], corners))
-                .filter(|cell| !cell.is_torn());
+                .filter(|cell| !cell.is_torn(self.turn));
             torn.push((number, whole.map(|cell| cell.corners)));
         }
         torn
@@ -230,9 +233,11 @@ impl CellPlaces {
 
 impl PlacedCell {
     /// Whether its corners are not around its centre, as those of a cell are whose corners lie on
-    /// two sides of a cut.
-    fn is_torn(&self) -> bool {
-        (0..2).any(|axis| {
+    /// two sides of a cut. Where columns go round there is a cut along them at most, and rows of a
+    /// cell with an edge through a pole are bent as much.
+    fn is_torn(&self, turn: Option<GlobeColumns>) -> bool {
+        let axes = if turn.is_some() { 0..1 } else { 0..2 };
+        axes.into_iter().any(|axis: usize| {
             let middle = self.corners.iter().map(|corner| corner[axis]).sum::<f64>() / 4.0;
             (self.centre[axis] - middle).abs() > TORN * self.ratio[axis] + SNAP
         })

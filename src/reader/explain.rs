@@ -26,12 +26,10 @@ pub(crate) fn explain(grid: &Grid, query: &Query) -> Result<Explanation> {
         chunks,
         stored,
         stale,
-        resampling: plan.maps.as_ref().map(|(maps, method)| {
-            (
-                method.resampling(),
-                maps.iter().map(|map| map.len).collect(),
-            )
-        }),
+        resampling: plan
+            .maps
+            .as_ref()
+            .map(|(maps, method)| (method.resampling(), maps.lens())),
         dimensions: grid
             .structure()
             .dimensions()

@@ -1,6 +1,9 @@
 //! Which cells at which levels a region is read from, and how they become the cells that are asked
 //! for.
 
+use std::ops::Range;
+
+use super::placed::{AskedPlaces, PlacedTarget};
 use super::plan::CELLS_MAX;
 use super::query::{AskedRegion, Detail, Query};
 use crate::error::{Error, Result};
@@ -11,7 +14,47 @@ use crate::kernel::{AxisMap, ResamplingMethod};
 pub(super) struct AnswerLayout {
     pub(super) window: Window,
     pub(super) extent: Extent,
-    pub(super) maps: Option<Vec<AxisMap>>,
+    pub(super) maps: Option<CellMap>,
+}
+
+/// How the cells of the window become those of the answer.
+#[derive(Clone, Debug)]
+pub(super) enum CellMap {
+    /// Along each axis.
+    Axes(Vec<AxisMap>),
+    /// Rows and columns lie somewhere on those of the window; along other axes there are those of
+    /// the window.
+    Placed(PlacedTarget),
+}
+
+impl CellMap {
+    /// How many cells the answer has along each axis.
+    pub(super) fn lens(&self) -> Vec<usize> {
+        match self {
+            Self::Axes(maps) => maps.iter().map(|map| map.len).collect(),
+            Self::Placed(target) => target.lens.clone(),
+        }
+    }
+
+    /// The cells of the window along an axis that the answer lies over.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "whole numbers from 0 on, of at most the window"
+    )]
+    pub(super) fn over(&self, axis: usize) -> Option<Range<usize>> {
+        match self {
+            Self::Axes(maps) => {
+                let map = maps.get(axis)?;
+                let (first, end) = (
+                    (map.start + 1e-6).floor(),
+                    (map.start + map.ratio * map.len as f64 - 1e-6).ceil(),
+                );
+                Some(first.max(0.0) as usize..end.max(0.0) as usize)
+            }
+            Self::Placed(target) => target.over.get(axis).cloned(),
+        }
+    }
 }
 
 /// The cells at given levels that the region touches.
@@ -156,7 +199,6 @@ pub(super) fn onto(
     region: &Extent,
     (bounds, base): (&Window, Levels),
 ) -> Result<(Extent, Sizes)> {
-    target.check(structure)?;
     let own = structure.window(region, base)?;
     let (own, lens, data) = (
         structure.extent(&own),
@@ -243,10 +285,53 @@ fn whole(count: f64) -> Result<usize> {
     }
 }
 
+/// The cells that an answer is to have.
+pub(super) enum AskedCells {
+    /// Those of some sizes over a box of the world.
+    Along(Extent, Sizes),
+    /// Those of a target of another system; along other axes than rows and columns, the base cells
+    /// of a box of the world.
+    Placed(Extent, Box<AskedPlaces>),
+}
+
+impl AskedCells {
+    /// The levels that they are read from: of each dimension the coarsest at least as fine, and
+    /// where edges are to meet, one on whose edges those of all cells lie, or else that of the base.
+    pub(super) fn levels(
+        &self,
+        structure: &Structure,
+        (base, reach): (Levels, Levels),
+        edges_meet: bool,
+    ) -> Levels {
+        match self {
+            Self::Along(region, cells) => {
+                levels_for(structure, region, cells, (base, reach), edges_meet)
+            }
+            Self::Placed(_, places) => places.levels(structure, reach, edges_meet),
+        }
+    }
+
+    /// What to read at some levels, and how its cells become these.
+    pub(super) fn layout(
+        &self,
+        structure: &Structure,
+        bounds: &Window,
+        levels: Levels,
+        how: (ResamplingMethod, (i64, u64)),
+    ) -> Result<AnswerLayout> {
+        match self {
+            Self::Along(region, cells) => {
+                resampled(structure, bounds, (region, cells), levels, how)
+            }
+            Self::Placed(region, places) => places.layout(structure, (bounds, region), levels, how),
+        }
+    }
+}
+
 /// The levels that cells of some sizes over a region are read from: of each dimension the coarsest
 /// at least as fine, and where edges are to meet, one on whose edges those of all cells lie, or
 /// else that of the base.
-pub(super) fn levels_for(
+fn levels_for(
     structure: &Structure,
     region: &Extent,
     cells: &Sizes,
@@ -291,7 +376,7 @@ fn map_of(
 }
 
 /// What to read at some levels, and how its cells become those that are asked for.
-pub(super) fn resampled(
+fn resampled(
     structure: &Structure,
     bounds: &Window,
     (region, cells): (&Extent, &Sizes),
@@ -346,7 +431,7 @@ pub(super) fn resampled(
     Ok(AnswerLayout {
         window,
         extent: Extent::new(extent),
-        maps: Some(maps),
+        maps: Some(CellMap::Axes(maps)),
     })
 }
 
@@ -355,7 +440,7 @@ pub(super) fn resampled(
     clippy::cast_possible_truncation,
     reason = "whole numbers, which `as` saturates to the index space"
 )]
-fn cell(position: f64) -> i64 {
+pub(super) fn cell(position: f64) -> i64 {
     position as i64
 }
 
@@ -393,6 +478,6 @@ pub(super) fn repeat_base(
     Ok(AnswerLayout {
         window,
         extent: layout.extent,
-        maps: Some(maps),
+        maps: Some(CellMap::Axes(maps)),
     })
 }

@@ -10,6 +10,7 @@ mod layout;
 mod moment;
 mod paint;
 mod parts;
+mod placed;
 mod plan;
 mod query;
 mod runs;
@@ -43,6 +44,7 @@ use crate::grid::Shape;
 use crate::kernel::{AxisMap, ResampleSource, Resampling, ResamplingMethod, resample};
 use crate::kv::Snapshot;
 use crate::store::{Gaps, Grid};
+use layout::CellMap;
 use parts::KnownCells;
 use plan::ReadPlan;
 use sources::Lister;
@@ -85,17 +87,6 @@ fn answer(grid: &Grid, snapshot: &dyn Snapshot, plan: ReadPlan, query: &Query) -
     let (array, validity) = match &plan.maps {
         None => (fetched.array, validity),
         Some((maps, method)) => {
-            let mut maps = maps.clone();
-            if let Some(coordinates) = &fetched.coordinates {
-                maps[coordinates.axis].len = coordinates.ticks.len();
-            }
-            if let Some(cut) = &plan.cut {
-                maps[cut.axis] = AxisMap {
-                    start: 0.0,
-                    ratio: 1.0,
-                    len: cut.run.edges.len() - 1,
-                };
-            }
             // Of nothing there is a count too, and between integers there are doubles.
             let made = method.dtype(fetched.array.dtype());
             let counts = plan.gaps == Gaps::None;
@@ -111,7 +102,13 @@ fn answer(grid: &Grid, snapshot: &dyn Snapshot, plan: ReadPlan, query: &Query) -
                 validity: &validity,
                 shares: shares.as_ref(),
             };
-            let (mut array, validity) = resample(source, &maps, *method, blank);
+            let (mut array, validity) = match maps {
+                CellMap::Axes(maps) => {
+                    let maps = sized(maps, &plan, fetched.coordinates.as_ref());
+                    resample(source, &maps, *method, blank)
+                }
+                CellMap::Placed(target) => target.resampled(source, *method, blank),
+            };
             if let (ResamplingMethod::Values(Resampling::Sum), Array::F64(cells)) =
                 (*method, &mut array)
             {
@@ -147,6 +144,22 @@ fn answer(grid: &Grid, snapshot: &dyn Snapshot, plan: ReadPlan, query: &Query) -
         chunks_read: fetched.chunks_read,
         inexact: fetched.inexact,
     })
+}
+
+/// Maps of axes, of that of events or steps too, which are as many as were found.
+fn sized(maps: &[AxisMap], plan: &ReadPlan, coordinates: Option<&Coordinates>) -> Vec<AxisMap> {
+    let mut maps = maps.to_vec();
+    if let Some(coordinates) = coordinates {
+        maps[coordinates.axis].len = coordinates.ticks.len();
+    }
+    if let Some(cut) = &plan.cut {
+        maps[cut.axis] = AxisMap {
+            start: 0.0,
+            ratio: 1.0,
+            len: cut.run.edges.len() - 1,
+        };
+    }
+    maps
 }
 
 /// Cells in the other direction along some axes.

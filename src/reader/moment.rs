@@ -183,21 +183,10 @@ impl<'a> EventColumns<'_, 'a> {
 
     /// The cells of the window that lie in the region along an axis, where others are read for what
     /// lies between them.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "whole numbers from 0 on, of at most the window"
-    )]
     fn region(&self, axis: usize) -> Option<Range<usize>> {
         let (maps, _) = self.plan.maps.as_ref()?;
-        let map = maps
-            .get(axis)
-            .filter(|_| axis != self.times.irregular.axis)?;
-        let (first, end) = (
-            (map.start + 1e-6).floor(),
-            (map.start + map.ratio * map.len as f64 - 1e-6).ceil(),
-        );
-        Some(first.max(0.0) as usize..end.max(0.0) as usize)
+        maps.over(axis)
+            .filter(|_| axis != self.times.irregular.axis)
     }
 
     /// The event that stands for a moment, or the two that it lies between with the share of the

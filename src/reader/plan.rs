@@ -3,17 +3,18 @@
 use std::ops::RangeInclusive;
 
 use super::layout::{
-    AnswerLayout, Sizes, at_levels, cells_of, levels_for, onto, region, repeat_base, resampled,
+    AnswerLayout, AskedCells, CellMap, Sizes, at_levels, cells_of, onto, region, repeat_base,
     shape_of, span,
 };
 use super::parts::Wanted;
+use super::placed::AskedPlaces;
 use super::query::{Detail, EventChoice, Freshness, Layer, Moment, Query};
 use super::steps::StepRuns;
 use super::times::{ReadTimes, times};
 use crate::array::DType;
 use crate::error::{Error, Result};
 use crate::grid::{Axis, Extent, Geometry, Levels, Location, Structure, Window};
-use crate::kernel::{Aggregation, AxisMap, Resampling, ResamplingMethod, Weighting};
+use crate::kernel::{Aggregation, Resampling, ResamplingMethod, Weighting};
 use crate::key::LayerId;
 use crate::store::{Gaps, Grid, LayerSpec, Pyramid, State, base_fill, base_gaps};
 
@@ -120,7 +121,7 @@ pub(super) struct ReadPlan {
     pub(super) extent: Extent,
     /// How the window's cells become the answer's; absent if they are. Along an irregular dimension
     /// they are.
-    pub(super) maps: Option<(Vec<AxisMap>, ResamplingMethod)>,
+    pub(super) maps: Option<(CellMap, ResamplingMethod)>,
     /// Axes along which the answer runs against the grid.
     pub(super) reversed: Vec<usize>,
     /// What is read along the irregular dimension.
@@ -173,9 +174,11 @@ impl ReadPlan {
         };
         let maps = maps.map(|maps| (maps, layer.method(query)));
         let wanted = layer.wanted(gaps, maps.as_ref().map(|(_, method)| *method));
-        let reversed = query
-            .target()
-            .map_or_else(Vec::new, |target| against(structure, target));
+        let reversed = match (&maps, query.target()) {
+            // Its cells are placed as they follow each other.
+            (Some((CellMap::Placed(_), _)), _) | (_, None) => Vec::new(),
+            (_, Some(target)) => against(structure, target),
+        };
         let plan = Self {
             pyramid,
             bounds,
@@ -219,15 +222,16 @@ impl ReadPlan {
             self.window
                 .along(times.irregular.axis, *times.ticks.start(), 1)
         });
-        let lens = |(maps, _): &(Vec<AxisMap>, ResamplingMethod)| {
-            let mut lens = maps
-                .iter()
-                .enumerate()
-                .filter(|(axis, _)| !one(*axis))
-                .map(|(_, map)| map.len as u64);
-            lens.try_fold(1_u64, u64::checked_mul)
+        let lens = maps.as_ref().map(|(maps, _)| {
+            let lens = maps.lens().into_iter().enumerate();
+            let counted = lens.filter(|(axis, _)| !one(*axis));
+            counted.map(|(_, len)| len).collect::<Vec<_>>()
+        });
+        let all = |lens: &Vec<usize>| {
+            lens.iter()
+                .try_fold(1_u64, |product, len| product.checked_mul(*len as u64))
         };
-        let cells = maps.as_ref().map_or(sized.cells(), lens);
+        let cells = lens.as_ref().map_or(sized.cells(), all);
         if cells
             .into_iter()
             .chain(sized.cells())
@@ -239,10 +243,8 @@ impl ReadPlan {
                 "the answer would have more than {CELLS_MAX} cells; ask for a coarser level or a smaller extent"
             )));
         }
-        let resampled = maps.as_ref().is_some_and(|(maps, _)| {
-            maps.iter()
-                .enumerate()
-                .any(|(axis, map)| map.len > RESAMPLED_AXIS_MAX && !one(axis))
+        let resampled = lens.is_some_and(|lens| {
+            lens.iter().any(|len| *len > RESAMPLED_AXIS_MAX)
                 || sized.cells().is_none_or(|cells| cells > RESAMPLED_MAX)
         });
         if resampled {
@@ -360,12 +362,20 @@ fn laid_out(
         Detail::Shape(shape) => Some(of_region(structure, query, bounds, &|region| {
             shape_of(structure, region, shape)
         })?),
-        Detail::Onto(target) => Some(onto(
-            structure,
-            target,
-            &region(structure, query, bounds)?,
-            (bounds, base),
-        )?),
+        Detail::Onto(target) => {
+            let elsewhere = target.check(structure)?;
+            let region = region(structure, query, bounds)?;
+            Some(match elsewhere {
+                None => {
+                    let (region, cells) = onto(structure, target, &region, (bounds, base))?;
+                    AskedCells::Along(region, cells)
+                }
+                Some(elsewhere) => {
+                    let places = AskedPlaces::find(structure, &elsewhere, (bounds, base))?;
+                    AskedCells::Placed(region, Box::new(places))
+                }
+            })
+        }
     };
     match sizes {
         None => {
@@ -378,7 +388,7 @@ fn laid_out(
             )?;
             Ok((layout, layer))
         }
-        Some((region, cells)) => {
+        Some(cells) => {
             let asked = asked_for(grid, query);
             // Base cells are read at their own levels.
             let reach = if asked == Some(Layer::Base) {
@@ -386,19 +396,13 @@ fn laid_out(
             } else {
                 reach
             };
-            let levels =
-                |edges_meet| levels_for(structure, &region, &cells, (base, reach), edges_meet);
+            let levels = |edges_meet| cells.levels(structure, (base, reach), edges_meet);
             let layer = choose_layer(grid, asked.as_ref(), levels(false), among)?;
             let method = layer.method(query);
             layer.check_total(method)?;
             let how = (method, span(structure, query, bounds)?);
-            let layout = resampled(
-                structure,
-                bounds,
-                (&region, &cells),
-                levels(layer.edges_meet(method)),
-                how,
-            )?;
+            let levels = levels(layer.edges_meet(method));
+            let layout = cells.layout(structure, bounds, levels, how)?;
             Ok((layout, layer))
         }
     }
@@ -444,10 +448,10 @@ fn of_region(
     query: &Query,
     bounds: &Window,
     cells: &dyn Fn(&Extent) -> Result<Sizes>,
-) -> Result<(Extent, Sizes)> {
+) -> Result<AskedCells> {
     let region = region(structure, query, bounds)?;
     let cells = cells(&region)?;
-    Ok((region, cells))
+    Ok(AskedCells::Along(region, cells))
 }
 
 /// The layer whose cells of a level are made of those of finer ones as a resampling makes cells.

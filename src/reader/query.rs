@@ -258,10 +258,18 @@ impl Query {
     /// the coarsest level at least as fine, and [resampled](Self::resampled). Longitudes are turned
     /// to where the grid has them.
     ///
-    /// The read fails with [`Invalid`](crate::ErrorKind::Invalid) where the target is in another
-    /// coordinate reference system, goes over the seam of the grid's longitudes, names an axis
-    /// twice, or one that the grid does not have or whose cells are labels or events, or has no
-    /// cells along one; and where a [level](Self::level) is asked for too.
+    /// With the feature `crs` the target may be in another
+    /// [coordinate reference system](Geometry::crs), if that and the grid's are transformed as
+    /// exactly as PROJ does. It names the two axes of the grid's rows and columns, and none beside.
+    /// A cell is then the quadrilateral between the places of its corners, and it may lie over a
+    /// pole or over the seam of the grid's longitudes. The level is one that is as fine as each cell
+    /// that lies over data; where edges of cells are to meet ([`Resampling`]), that of the base.
+    /// [`Answer::extent`] has such a target's own coordinates.
+    ///
+    /// The read fails with [`Invalid`](crate::ErrorKind::Invalid) where the target is in a system
+    /// that is not transformed to the grid's, is in the grid's and goes over the seam of its
+    /// longitudes, names an axis twice, or one that the grid does not have or whose cells are labels
+    /// or events, or has no cells along one; and where a [level](Self::level) is asked for too.
     ///
     /// ```
     /// use gridstone::grid::Geometry;
@@ -427,7 +435,8 @@ pub struct Answer {
     /// Where the steps begin that were asked for, and where the last one ends, in world
     /// coordinates: one more than there are. `None` where cells or events were read.
     pub steps: Option<Vec<f64>>,
-    /// The box of the world that the array covers.
+    /// The box of the world that the array covers; along the rows and columns of a target of another
+    /// system, in that.
     pub extent: Extent,
     /// The cells that were [asked for](Query::onto), if any were: along the axes that it names the
     /// array runs as it does, and along the others as the grid does.

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use super::layout::CellMap;
 use super::plan::ReadPlan;
 use super::planned;
 use super::query::{EventChoice, Query};
@@ -78,10 +79,13 @@ fn add_plan(grid: &Grid, plan: &ReadPlan, digest: &mut Digest) {
     digest.number(plan.maps.is_some().into());
     if let Some((maps, method)) = &plan.maps {
         digest.bytes(format!("{method:?}").as_bytes());
-        for map in maps {
-            digest.number(map.start.to_bits());
-            digest.number(map.ratio.to_bits());
-            digest.number(map.len as u64);
+        match maps {
+            CellMap::Axes(maps) => maps.iter().for_each(|map| {
+                digest.number(map.start.to_bits());
+                digest.number(map.ratio.to_bits());
+                digest.number(map.len as u64);
+            }),
+            CellMap::Placed(target) => target.tell(|number| digest.number(number)),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::array::{Array, Cell, Validity, with_view};
 use crate::crs::Transformation;
 use crate::error::Result;
 use crate::grid::Level;
-use crate::kernel::{CellPlaces, GlobeColumns, ResamplingMethod};
+use crate::kernel::{CellPlaces, GlobeColumns, PlacedPart, ResamplingMethod};
 use crate::store::Grid;
 
 use super::lattice::Lattice;
@@ -39,16 +39,6 @@ pub(super) struct Elsewhere {
     /// How the raster goes round the globe, if its columns follow the longitudes.
     turn: Option<GlobeColumns>,
     is_round: bool,
-}
-
-/// Some cells of the grid, and the part of the raster that they are made of.
-pub(super) struct PlacedPart {
-    /// On the part.
-    pub(super) places: CellPlaces,
-    /// Whether its first column follows its last.
-    pub(super) is_round: bool,
-    pub(super) rows: Range<usize>,
-    pub(super) cols: Range<usize>,
 }
 
 impl Elsewhere {
@@ -112,22 +102,7 @@ impl Elsewhere {
         method: ResamplingMethod,
     ) -> Option<PlacedPart> {
         let places = CellPlaces::of(rows, cols, self.turn, &|at| self.place(at));
-        let [low, high] = places.bounds(&|ratio| method.reach(ratio))?;
-        let [height, width] = self.size;
-        let rows = within(low[1], high[1], height)?;
-        let is_over = low[0] < 0.0 || high[0] > width as f64;
-        let (cols, is_round) = if self.is_round && is_over {
-            (0..width, true)
-        } else {
-            (within(low[0], high[0], width)?, false)
-        };
-        let places = places.on_part([cols.start, rows.start]);
-        Some(PlacedPart {
-            places,
-            is_round,
-            rows,
-            cols,
-        })
+        places.part(self.size, self.is_round, method)
     }
 
     /// Where a point, in cells of the grid, lies in cells of the raster.
@@ -145,18 +120,6 @@ impl Elsewhere {
         } = self.affine;
         Some([(x - left) / dx, (y - top) / dy])
     }
-}
-
-/// The cells around some positions, among so many, and one more at each end.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "whole numbers within the raster"
-)]
-fn within(low: f64, high: f64, len: usize) -> Option<Range<usize>> {
-    let clamped = |position: f64| position.clamp(0.0, len as f64) as usize;
-    let cells = clamped(low.floor() - 1.0)..clamped(high.ceil() + 1.0);
-    (!cells.is_empty() && high > 0.0 && low < len as f64).then_some(cells)
 }
 
 /// Two parts, which follow each other along an axis, as one.

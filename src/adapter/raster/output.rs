@@ -7,8 +7,9 @@ use ndarray::{Array2, ArrayD, ArrayView2, ArrayViewD, Axis, Ix2};
 use crate::adapter::axes::{INDEX, RasterAxes, line};
 use crate::adapter::geotiff::{self, Affine, Band, Profile};
 use crate::array::{Array, Cells, DType, Validity, with_view};
+use crate::crs;
 use crate::error::{Error, Result};
-use crate::grid::{self, Structure};
+use crate::grid::{self, Geometry, Structure};
 use crate::kernel::Aggregation;
 use crate::reader::{Answer, Layer};
 use crate::store::Grid;
@@ -95,7 +96,7 @@ impl Raster {
             valid,
             nodata,
             affine,
-            crs: structure.crs().map(str::to_owned),
+            crs: system(structure, answer).map(str::to_owned),
             bands,
             unit,
             reversed,
@@ -211,6 +212,14 @@ fn affine(grid: &Grid, axes: RasterAxes, answer: &Answer) -> Option<Affine> {
             |line| Side::Line(line.start, line.step),
         )
     })
+}
+
+/// The system that the answer's cells are in: the grid's, unless the target is of another.
+fn system<'a>(structure: &'a Structure, answer: &'a Answer) -> Option<&'a str> {
+    let target = answer.target.as_ref().and_then(Geometry::system);
+    let other = structure.crs().zip(target);
+    let other = other.filter(|(grid, target)| !crs::same(grid, target));
+    other.map_or(structure.crs(), |(_, target)| Some(target))
 }
 
 /// Where cells lie along an axis.

@@ -293,13 +293,7 @@ fn why_not_laid(own: &str, wanted: &str) -> Option<String> {
     if cfg!(feature = "gdal") {
         return None;
     }
-    #[cfg(feature = "crs")]
-    return crs::Transformation::between(own, wanted).err();
-    #[cfg(not(feature = "crs"))]
-    {
-        let _ = (own, wanted);
-        Some("this gridstone is built without the feature `crs`".to_owned())
-    }
+    crs::Transformation::between(own, wanted).err()
 }
 
 fn check_crs(grid: &Grid, header: &Header) -> Result<()> {

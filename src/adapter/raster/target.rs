@@ -10,10 +10,11 @@ use super::place::nameless;
 use super::schema::PIXELS;
 
 /// The cells of a file, for [`Query::onto`](crate::Query::onto): of any size, anywhere, in either
-/// direction.
+/// direction; with the feature `crs` of any coordinate reference system that is transformed as
+/// exactly as PROJ does.
 ///
 /// An [`Invalid`](crate::ErrorKind::Invalid) error if the grid has no rows and columns, or the file
-/// is in another coordinate reference system, with the command that helps.
+/// is in a system that is not transformed to the grid's, with the command that helps.
 pub fn geometry(grid: &Grid, header: &Header) -> Result<Geometry> {
     let structure = grid.structure();
     let axes = RasterAxes::of(structure)?;

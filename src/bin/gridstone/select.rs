@@ -13,6 +13,7 @@ use super::region::{RegionArgs, RegionFound, RegionPlace};
 use super::terminal::Terminal;
 use super::time::{Along, Instant, Length};
 use gridstone::adapter::raster::{self, RasterAxes, RasterFile};
+use gridstone::crs;
 use gridstone::grid::{CellIndex, Geometry};
 use gridstone::{
     Axis, Freshness, Grid, Layer, Levels, Moment, Query, Resampling, Shape, Structure, Window,
@@ -35,8 +36,8 @@ pub(super) struct SelectionArgs {
     /// Rows and columns of the answer
     #[arg(long, value_name = "HxW", conflicts_with_all = ["level", "time_level"])]
     shape: Option<Size>,
-    /// Exactly the cells of a GeoTIFF of the grid's system, of any size, anywhere and in any
-    /// direction, with and without data
+    /// Exactly the cells of a GeoTIFF, of any size and coordinate reference system, anywhere and in
+    /// any direction, with and without data
     #[arg(long, value_name = "TARGET.tif", conflicts_with_all = ["extent", "window", "level", "resolution", "shape"])]
     like: Option<PathBuf>,
     #[command(flatten)]
@@ -209,7 +210,9 @@ fn target(
     let shown = file.display();
     let target = raster::geometry(grid, opened.header())
         .with_context(|| format!("nothing can be laid onto `{shown}`"))?;
-    if let (Some(plane), [y, x]) = (DataPlane::of(grid, axes)?, target.lines()) {
+    let systems = target.system().zip(grid.structure().crs());
+    let is_here = systems.is_none_or(|(own, grid)| crs::same(own, grid));
+    if let (Some(plane), [y, x], true) = (DataPlane::of(grid, axes)?, target.lines(), is_here) {
         plane.note_beside(
             terminal,
             grid,

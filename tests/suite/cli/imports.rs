@@ -523,11 +523,13 @@ fn an_answer_has_exactly_the_cells_of_a_target() {
         (&Value::from("nearest"), Some(30)),
         "{explained}"
     );
-    let other = work.tif("other.tif", &Array2::<u8>::zeros((3, 2)), |_| {});
+    let other = work.tif("other.tif", &Array2::<u8>::zeros((3, 2)), |profile| {
+        profile.crs = Some("EPSG:26711".to_owned());
+    });
     let why = work.fails(&["read", "store", "dem", "--like", &other]);
     assert!(
-        why.contains("EPSG:32632")
-            && why.contains("gdalwarp -t_srs EPSG:32632 -te 400000 4999970 400020 5000000 -ts 2 3"),
+        why.contains("NADCON")
+            && why.contains("gdalwarp -t_srs EPSG:26711 -te 400000 4999970 400020 5000000 -ts 2 3"),
         "{why}"
     );
     let unplaced = work.tif("unplaced.tif", &Array2::<u8>::zeros((3, 2)), |profile| {
@@ -541,6 +543,41 @@ fn an_answer_has_exactly_the_cells_of_a_target() {
         Some(2),
         "one of both"
     );
+}
+
+#[test]
+fn an_answer_on_a_target_of_another_system_is_in_that_system() {
+    let work = Work::with_srtm();
+    // A zone of UTM whose cells lie over a part of the data.
+    let zone = Affine {
+        x: 300_000.0,
+        y: 4_130_000.0,
+        dx: 250.0,
+        dy: -250.0,
+    };
+    let like = work.tif("zone.tif", &Array2::<u8>::zeros((40, 60)), |profile| {
+        (profile.crs, profile.affine) = (Some("EPSG:32611".to_owned()), Some(zone));
+    });
+    for (out, how) in [
+        ("out.tif", "bilinear"),
+        ("out.png", "max"),
+        ("out.npy", "area"),
+    ] {
+        let read = ["read", "store", "dem", "--like", &like, "--resampling", how];
+        let told = work.json(&[&read[..], &["--out", out]].concat());
+        assert_eq!(told["shape"], serde_json::json!([40, 60]), "{told}");
+        assert_eq!(told["valid_share"].as_f64(), Some(1.0), "{told}");
+    }
+    let mut written = GeoTiff::open(work.path("out.tif")).expect("opens");
+    assert_eq!(written.header().affine, Some(zone));
+    assert_eq!(written.header().crs.as_deref(), Some("EPSG:32611"));
+    let smooth = values(&written.read(&written.window()).expect("reads"));
+    let means = values(&npy::read(work.path("out.npy")).expect("a .npy"));
+    assert_eq!(smooth.len(), means.len());
+    let apart = smooth.iter().zip(&means).map(|(a, b)| (a - b).abs());
+    assert!(apart.sum::<f64>() / 2400.0 < 20.0, "of one place");
+    let explained = work.json(&["explain", "store", "dem", "--like", &like]);
+    assert_eq!(explained["shape"]["y"].as_u64(), Some(40), "{explained}");
 }
 
 #[test]
