@@ -96,7 +96,8 @@ impl<'l, 'a> EventColumns<'l, 'a> {
         let (irregular, level) = (self.times.irregular, self.times.level);
         let mut found = Vec::new();
         for bucket in self.buckets(part, ticks)? {
-            let Some(events) = fresh.events(&bucket, &fresh.touching(self.counted(part), &bucket))?
+            let Some(events) =
+                fresh.events(&bucket, &fresh.touching(self.counted(part), &bucket))?
             else {
                 continue;
             };

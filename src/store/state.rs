@@ -96,9 +96,10 @@ impl State {
     /// The levels up to which there can be any, however much was put.
     pub(crate) fn summit(&self, structure: &Structure) -> Option<Levels> {
         let summit = structure.summit(self.base?.coarsest());
-        Some(self.ceiling.map_or(summit, |(d, level)| {
-            summit.with(d, summit[d].min(level))
-        }))
+        Some(
+            self.ceiling
+                .map_or(summit, |(d, level)| summit.with(d, summit[d].min(level))),
+        )
     }
 
     /// The state once `window` was put too; the reach is as it was.

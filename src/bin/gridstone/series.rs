@@ -410,7 +410,7 @@ impl SeriesVerb {
         });
         let steps = steps(series);
         let shown = texts(series);
-        let names: Vec<String> = rows.iter().map(|row| quoted(&row.name)).collect();
+        let names: Vec<String> = rows.iter().map(|row| csv_field(&row.name)).collect();
         let mut table = format!("{name},{}\n", names.join(","));
         let times = times(grid, series);
         for (step, time) in times[..steps].iter().enumerate() {
@@ -488,7 +488,7 @@ impl SeriesVerb {
 }
 
 /// A field of a table, in quotes if it has to be.
-fn quoted(text: &str) -> String {
+fn csv_field(text: &str) -> String {
     if text.contains([',', '"', '\n']) {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {

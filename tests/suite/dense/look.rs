@@ -1,7 +1,8 @@
 //! One look at a grid, compared with what it must hold.
 
 use gridstone::{
-    Aggregation, Answer, Depth, Dimension, ErrorKind, Freshness, Grid, Layer, Level, Query, Shape, Structure, Window,
+    Aggregation, Answer, Depth, Dimension, ErrorKind, Freshness, Grid, Layer, Level, Query, Shape,
+    Structure, Window,
 };
 
 use super::ground::{Num, nums};
@@ -120,7 +121,10 @@ pub fn reach(grid: &Grid, freshness: Freshness) -> Result<Option<Vec<i8>>, Strin
         return Ok(None);
     };
     let used = grid.levels_in_use().map_err(|e| e.to_string())?;
-    let built = grid.reach().map_err(|e| e.to_string())?.or(used.first().copied());
+    let built = grid
+        .reach()
+        .map_err(|e| e.to_string())?
+        .or(used.first().copied());
     Ok(match built {
         Some(built)
             if freshness != Freshness::Fresh && (built != top.levels() || used.len() > 1) =>
@@ -138,7 +142,12 @@ fn summit(grid: &Grid, base: &[i8]) -> Vec<i8> {
         Some(Depth::Top) => dimension.levels().end().get(),
         Some(Depth::Levels(most)) => base.saturating_add_unsigned(most),
     };
-    grid.structure().dimensions().iter().zip(base).map(of).collect()
+    grid.structure()
+        .dimensions()
+        .iter()
+        .zip(base)
+        .map(of)
+        .collect()
 }
 
 /// Whether each cell of an answer holds data.

@@ -55,7 +55,9 @@ fn i2_levels_above_the_top_are_those_that_a_smaller_chunk_has() {
     );
     for at in [[0, 1], [1, 0], [1, 1], [0, 3], [5, 2], [1, 9], [30, 30]] {
         for freshness in [Freshness::Fresh, Freshness::Stored] {
-            let query = Query::window(window).levels(levels(&at)).freshness(freshness);
+            let query = Query::window(window)
+                .levels(levels(&at))
+                .freshness(freshness);
             for layer in [Aggregation::Sum, Aggregation::Count, Aggregation::Mean] {
                 assert_eq!(
                     cells(&whole, query.clone(), layer.clone()),
@@ -108,14 +110,20 @@ fn i8_the_feed_names_what_changes_above_the_top() {
     // Within one chunk, beside it, so that the top rises, and far away.
     for x in [0, 2, 5, 70] {
         let version = grid.version(&query).ok();
-        grid.put(&Window::new([0, x], [1, 1]), &arr2(&[[7]])).unwrap();
+        grid.put(&Window::new([0, x], [1, 1]), &arr2(&[[7]]))
+            .unwrap();
         let changes = grid.changes_since(&token).unwrap();
         let named: Vec<Window> = changes
             .changes
             .iter()
             .flat_map(|change| change.stored(grid.structure(), high))
             .collect();
-        let now = grid.read(&query).unwrap().array.iter_f64().collect::<Vec<_>>();
+        let now = grid
+            .read(&query)
+            .unwrap()
+            .array
+            .iter_f64()
+            .collect::<Vec<_>>();
         let first = Window::new([0, 0], [1, 1]).at(high);
         let is_named = named
             .iter()
