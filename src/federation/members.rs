@@ -457,7 +457,6 @@ mod tests {
     use super::*;
     use crate::array::DType;
     use crate::grid::{Axis, Dimension, Structure};
-    use crate::kernel::Aggregation;
 
     #[test]
     fn a_store_whose_grid_has_got_another_layer_becomes_no_shard() {
@@ -466,7 +465,7 @@ mod tests {
         let structure = Structure::builder().dimension(x).build().unwrap();
         let schema = Schema::builder(structure, DType::U8).build().unwrap();
         let grid = store.create("a", schema).unwrap();
-        store.add_aggregator("a", Aggregation::Max).unwrap();
+        store.add_aggregator("a", "max".parse().unwrap()).unwrap();
         let record = ShardRecord {
             federation: 1,
             name: "west".to_owned(),

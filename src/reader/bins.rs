@@ -76,7 +76,11 @@ impl<'l, 'a> EventColumns<'l, 'a> {
         let mut found = Vec::new();
         for code in codes {
             let at = irregular.place(at, level, code);
-            let pending = fresh.touching(self.counted(part), &at);
+            let pending = if self.fresh {
+                fresh.touching(&part.pending, &at)
+            } else {
+                Vec::new()
+            };
             found.extend(
                 fresh
                     .effective(&at, &pending)?
@@ -96,8 +100,7 @@ impl<'l, 'a> EventColumns<'l, 'a> {
         let (irregular, level) = (self.times.irregular, self.times.level);
         let mut found = Vec::new();
         for bucket in self.buckets(part, ticks)? {
-            let Some(events) =
-                fresh.events(&bucket, &fresh.touching(self.counted(part), &bucket))?
+            let Some(events) = fresh.events(&bucket, &fresh.touching(&part.pending, &bucket))?
             else {
                 continue;
             };

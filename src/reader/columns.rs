@@ -137,7 +137,7 @@ impl<'l, 'a> EventColumns<'l, 'a> {
         let fresh = Fresh::new(values, &self.plan.pyramid);
         let mut found = Vec::new();
         for bucket in self.buckets(part, ticks)? {
-            found.extend(fresh.events(&bucket, &fresh.touching(self.counted(part), &bucket))?);
+            found.extend(fresh.events(&bucket, &fresh.touching(&part.pending, &bucket))?);
         }
         // From here on nobody else holds them.
         let read = fresh.into_read();
@@ -216,8 +216,8 @@ impl<'l, 'a> EventColumns<'l, 'a> {
                 }
             })?;
         }
-        let pending = self
-            .counted(part)
+        let pending = part
+            .pending
             .iter()
             .filter(|edge| irregular.is_bucket(&edge.parent));
         codes.extend(pending.map(|edge| edge.parent.codes[irregular.axis]));

@@ -87,8 +87,7 @@ impl<'a> EventColumns<'_, 'a> {
         }
         let mut found = None;
         for bucket in buckets {
-            let Some(events) =
-                fresh.events(&bucket, &fresh.touching(self.counted(part), &bucket))?
+            let Some(events) = fresh.events(&bucket, &fresh.touching(&part.pending, &bucket))?
             else {
                 continue;
             };

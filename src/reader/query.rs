@@ -216,8 +216,8 @@ impl Query {
     /// Reads the region at these levels, one a dimension in the structure's order: the cells that
     /// the region touches, unresampled. Levels above the [top](crate::Grid::top), where one chunk
     /// holds all data, are made as they are read, of the nearest levels below that are stored and
-    /// that they would be stored from; where base data lies at several levels, for fresh answers
-    /// only.
+    /// that they would be stored from; where base data lies at several levels, or marks are
+    /// pending, for fresh answers only.
     #[must_use]
     pub fn levels(mut self, levels: Levels) -> Self {
         self.detail = Detail::Levels(levels);

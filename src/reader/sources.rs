@@ -10,7 +10,7 @@ use super::plan::{ReadLayer, ReadPlan};
 use super::query::{Coordinates, Freshness};
 use super::values::{Decoded, Print, Printed, Values};
 use crate::dirty::{self, Edge, Marks};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::grid::{Location, Piece, Window};
 use crate::key::{DirectoryEntry, LayerId, Ticks};
@@ -132,11 +132,24 @@ impl<'a> Lister<'a> {
             moment: None,
             chosen_by,
         };
+        lister.check_lag()?;
         lister.moment = lister
             .columns()
             .and_then(|columns| columns.chosen().transpose())
             .transpose()?;
         Ok(lister)
+    }
+
+    /// Refuses what is stored of levels above the top where it lags: there it is made of base data
+    /// too, which is ahead.
+    fn check_lag(&self) -> Result<()> {
+        let lags = |part: &&WindowPart| !self.fresh && !part.pending.is_empty();
+        match self.parts.iter().find(lags) {
+            Some(part) if self.is_computed(part) => Err(Error::not_found(
+                "aggregation lags behind, so that nothing is stored that levels above the top are made of; ask for a fresh answer, or aggregate first",
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// The parts as columns, where there is an irregular dimension.
@@ -228,12 +241,8 @@ impl<'a> Lister<'a> {
             Some(times) => times.chunk_levels(self.plan.levels()),
         };
         let above = !self.plan.pyramid.built.covers(&levels);
-        self.plan.read_layer().is_some() && (above || !self.counted(part).is_empty())
-    }
-
-    /// What is pending in a part and counts in the answer: nothing in one of what is stored.
-    pub(super) fn counted<'p>(&self, part: &'p WindowPart) -> &'p [Edge] {
-        if self.fresh { &part.pending } else { &[] }
+        let changed = self.fresh && !part.pending.is_empty();
+        self.plan.read_layer().is_some() && (above || changed)
     }
 
     /// What lies below a part makes of it, and which chunks are read for that; nothing of parts
@@ -247,7 +256,7 @@ impl<'a> Lister<'a> {
             return Ok((None, Vec::new()));
         };
         let fresh = Fresh::new(values, &self.plan.pyramid);
-        let chunk = fresh.effective(&of.part.piece.location, self.counted(of.part))?;
+        let chunk = fresh.effective(&of.part.piece.location, &of.part.pending)?;
         let read = fresh.into_read();
         Ok((chunk.map(std::rc::Rc::unwrap_or_clone), read))
     }

@@ -394,22 +394,6 @@ fn a_grid_that_exists_or_has_no_name_is_refused() {
 #[test]
 fn levels_and_layers_that_do_not_exist_are_named() {
     let (_, grid) = prepared();
-    let top = grid.reach().unwrap().unwrap()[0].get();
-    for freshness in [Freshness::Stored, Freshness::Fresh] {
-        let query = Query::all().levels(levels(&[top + 1])).freshness(freshness);
-        refused(
-            &grid,
-            &ErrorKind::NotFound,
-            &["grid `dem`", "`space`", &format!("level {}", top + 1)],
-            || grid.read(&query),
-        );
-        refused(
-            &grid,
-            &ErrorKind::NotFound,
-            &["grid `dem`", "`space`"],
-            || grid.explain(&query),
-        );
-    }
     let query = Query::all()
         .levels(levels(&[1]))
         .layer(Layer::Aggregate(Aggregation::Sum));

@@ -1,8 +1,8 @@
 //! One look at a grid, compared with what it must hold.
 
 use gridstone::{
-    Aggregation, Answer, Depth, Dimension, ErrorKind, Freshness, Grid, Layer, Level, Query, Shape,
-    Structure, Window,
+    Aggregation, Answer, Depth, Dimension, ErrorKind, Freshness, Grid, Layer, Level, Policy, Query,
+    Shape, Structure, Window,
 };
 
 use super::ground::{Num, nums};
@@ -121,14 +121,16 @@ pub fn reach(grid: &Grid, freshness: Freshness) -> Result<Option<Vec<i8>>, Strin
         return Ok(None);
     };
     let used = grid.levels_in_use().map_err(|e| e.to_string())?;
-    let built = grid
-        .reach()
-        .map_err(|e| e.to_string())?
-        .or(used.first().copied());
-    Ok(match built {
-        Some(built)
-            if freshness != Freshness::Fresh && (built != top.levels() || used.len() > 1) =>
-        {
+    let stored = freshness != Freshness::Fresh;
+    // What somebody aggregates unasked may have been there no sooner than now.
+    let built = match grid.store().policy() {
+        Policy::Background if stored => None,
+        _ => grid.reach().map_err(|e| e.to_string())?,
+    };
+    let lags =
+        grid.store().policy() == Policy::Background || grid.marks().map_err(|e| e.to_string())? > 0;
+    Ok(match built.or(used.first().copied()) {
+        Some(built) if stored && (built != top.levels() || used.len() > 1 || lags) => {
             Some(numbers(&built))
         }
         _ => used.last().map(|base| summit(grid, &numbers(base))),
