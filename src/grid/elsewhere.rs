@@ -117,8 +117,8 @@ impl Elsewhere {
             (structure.edge(axis, level, 0), step * level.scale())
         };
         ElsewhereOnLevel {
-            of: self.clone(),
             lattice: self.axes.map(along),
+            of: self.clone(),
         }
     }
 }

@@ -31,7 +31,9 @@ pub(crate) use events::{InBin, Pick, Slabs, any_of_event, holds_data, weave};
 pub(crate) use halving::Halving;
 pub(crate) use mode::{classes, inexact};
 pub(crate) use placed::resample_placed;
-pub(crate) use placed_part::{PlacedPart, PlacedReach};
+#[cfg(all(feature = "crs", feature = "geotiff"))]
+pub(crate) use placed_part::PlacedPart;
+pub(crate) use placed_part::PlacedReach;
 pub(crate) use places::{CellPlaces, GlobeColumns};
 pub use resample::Resampling;
 #[cfg(feature = "geotiff")]

@@ -24,7 +24,7 @@ pub(super) enum CellMap {
     Axes(Vec<AxisMap>),
     /// Rows and columns lie somewhere on those of the window; along other axes there are those of
     /// the window.
-    Placed(PlacedTarget),
+    Placed(Box<PlacedTarget>),
 }
 
 impl CellMap {

@@ -227,14 +227,14 @@ impl AskedPlaces {
         Ok(AnswerLayout {
             window,
             extent: Extent::new(sides),
-            maps: Some(CellMap::Placed(PlacedTarget {
+            maps: Some(CellMap::Placed(Box::new(PlacedTarget {
                 on,
                 first,
                 turn,
                 is_round,
                 lens,
                 over,
-            })),
+            }))),
         })
     }
 }

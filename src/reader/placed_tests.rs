@@ -17,6 +17,15 @@ use crate::{
 /// Rows and columns from a corner on: x, y, dx, dy.
 type Corner = [f64; 4];
 
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a count of cells"
+)]
+fn whole(count: f64) -> usize {
+    count as usize
+}
+
 const UTM: Corner = [400_000.0, 5_000_000.0, 30.0, -30.0];
 
 fn plane(crs: &str, [x, y, dx, dy]: Corner, layers: &[Aggregation]) -> Grid {
@@ -266,7 +275,7 @@ fn a_system_of_the_same_places_has_the_same_answers() {
             .flat_map(|size| Resampling::ALL.map(|how| (size, how)))
         {
             let corner = [7.0 + size * 0.37, 46.1 - size * 0.21, size, -size * 1.13];
-            let lens = [(1.1 / size) as usize, (1.0 / size) as usize];
+            let lens = [1.1, 1.0].map(|side| whole(side / size));
             let own = on(&grid, target(corner, lens, "EPSG:4326"), how);
             let other = on(&grid, target(corner, lens, "EPSG:4258"), how);
             let at = format!("{layers:?}, {size}, {how}");
@@ -303,7 +312,7 @@ fn the_level_is_as_fine_as_every_cell_over_data() {
         (460.0, 2),
     ] {
         let corner = [345_000.0, 5_096_000.0, size, -size];
-        let lens = [(25_000.0 / size) as usize, (20_000.0 / size) as usize];
+        let lens = [25_000.0, 20_000.0].map(|side| whole(side / size));
         let query = Query::all().onto(target(corner, lens, "EPSG:32632"));
         let explained = grid.explain(&query.clone().freshness(Freshness::Fresh));
         let levels = explained.expect("explained").levels;
@@ -677,7 +686,7 @@ fn nearest_and_bilinear_are_those_of_gdal() {
             _ => Resampling::Bilinear,
         };
         let lens = numbers(&case["shape"]);
-        let lens = [lens[0], lens[1]].map(|len| len as usize);
+        let lens = [lens[0], lens[1]].map(whole);
         let (crs, corner) = (case["crs"].as_str().expect("a system"), corner_of(case));
         let answer = on(&grid, target(corner, lens, crs), how);
         let wanted = numbers(&case["cells"]);

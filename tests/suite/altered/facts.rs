@@ -193,8 +193,8 @@ fn bare_and_whole(
 #[test]
 fn i7_the_first_layer_of_a_grid_is_marked_up_to_the_top() {
     let puts = |dice: &mut Dice, grid: &Grid| put(grid, dice.range(-90, 90), 7);
-    let cases: [(Schema, &dyn Fn(&mut Dice, &Grid)); 2] =
-        [(line(), &puts), (events(), &change_events)];
+    type Case<'a> = (Schema, &'a dyn Fn(&mut Dice, &Grid));
+    let cases: [Case<'_>; 2] = [(line(), &puts), (events(), &change_events)];
     for (schema, change) in cases {
         let layer = &schema.aggregators()[0];
         let [(bare, old), (_, whole)] = bare_and_whole(Policy::Manual, &schema, change);
