@@ -284,8 +284,9 @@ fn reach(
 /// when it rises, made of what lies below before: all of what was put, from the finest of them on.
 fn moved(grid: &Grid, bounds: &Window, Pyramid { built, top, .. }: &Pyramid) -> Vec<Window> {
     let (structure, cells) = (grid.structure(), bounds.levels(built.len()));
-    let moves = structure.levelled().filter(|&d| top[d] != built[d]);
-    let first = moves.filter_map(|d| Some(cells.with(d, top[d].min(built[d]).coarser()?)));
+    // While it moves, levels above the top are refused in every dimension.
+    let all = structure.levelled();
+    let first = all.filter_map(|d| Some(cells.with(d, top[d].min(built[d]).coarser()?)));
     first
         .map(|levels| structure.cover(bounds, levels))
         .collect()

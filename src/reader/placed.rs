@@ -30,6 +30,8 @@ const AS_FINE: f64 = 1e-9;
 /// A target of another system, and how far it reaches on a grid's data.
 #[derive(Debug)]
 pub(super) struct AskedPlaces {
+    /// All of what was put.
+    bounds: Window,
     /// On the base cells, as is all that follows.
     on: ElsewhereOnLevel,
     base: Levels,
@@ -99,6 +101,7 @@ impl AskedPlaces {
             reach.low[0] < turn.middle - half || reach.high[0] > turn.middle + half
         });
         Ok(Self {
+            bounds: *bounds,
             on,
             base,
             plane,
@@ -125,8 +128,15 @@ impl AskedPlaces {
         };
         let levels = std::iter::successors(Some(base), |level| level.coarser());
         let fitting = levels.take_while(|level| *level <= reach[self.plane] && fits(level));
-        // What goes over the seam is made of columns that close the circle.
-        let closing = |level: &Level| !self.is_over || self.closed(structure, *level).is_some();
+        // What goes over the seam is made of columns that close the circle. Where the data does not
+        // begin on an edge of a level, that has a column more, which would not be read.
+        let x = self.on.target().axes()[0];
+        let closing = |level: &Level| {
+            let levels = self.base.with(self.plane, *level);
+            let columns = structure.cover(&self.bounds, levels).shape()[x] as f64;
+            let closed = self.closed(structure, *level);
+            !self.is_over || closed.is_some_and(|all| columns <= all)
+        };
         let level = fitting.filter(closing).last().unwrap_or(base);
         self.base.with(self.plane, level)
     }
@@ -198,7 +208,15 @@ impl AskedPlaces {
             window = window.along(axis, from, to.abs_diff(from));
             first[number] = from as f64;
             let within = |at: f64| usize::try_from(cell(at).clamp(from, to).abs_diff(from));
-            over[axis] = within(low.floor()).unwrap_or(0)..within(high.ceil()).unwrap_or(0);
+            // What goes over the seam lies on columns of both ends.
+            let is_over = number == 0 && is_round && (low < from as f64 || high > to as f64);
+            let slack = CLOSES.min((high - low) / 4.0);
+            over[axis] = if is_over {
+                0..usize::try_from(to.abs_diff(from)).unwrap_or(0)
+            } else {
+                within((low + slack).floor()).unwrap_or(0)
+                    ..within((high - slack).ceil()).unwrap_or(0)
+            };
         }
         let mut lens: Vec<usize> = window
             .shape()

@@ -718,3 +718,21 @@ fn corner_of(stored: &serde_json::Value) -> Corner {
     let corner = stored["corner"].as_array().expect("a list");
     [0, 1, 2, 3].map(|at| corner[at].as_f64().expect("a number"))
 }
+
+#[test]
+fn a_level_on_whose_edges_the_data_does_not_begin_loses_no_column_at_the_seam() {
+    let grid = plane("EPSG:4326", [0.0, 90.0, 1.0, -1.0], &[Aggregation::Mean]);
+    // The value of a column is its longitude.
+    let cells = Array2::from_shape_fn((180, 360), |(_, col)| col as f64 - 179.5);
+    put(&grid, [0, -180], &cells);
+    grid.aggregate().expect("aggregated");
+    let side = 1_100_000.0;
+    let middle = 178.0 * 20_037_508.342_789_244 / 180.0;
+    let corner = [middle - 1.5 * side, side, side, -side];
+    let query = Query::all()
+        .onto(target(corner, [1, 3], "EPSG:3857"))
+        .resampled(Resampling::Nearest);
+    let answer = grid.read(&query).expect("an answer");
+    let cell = answer.values().nth(1).expect("three cells").expect("data");
+    assert!((cell - 178.0).abs() <= 8.0, "{cell} at 178 degrees");
+}

@@ -106,6 +106,8 @@ impl ReadLayer {
 #[derive(Clone, Debug)]
 pub(super) struct ReadPlan {
     pub(super) pyramid: Pyramid,
+    /// Whether what is pending counts.
+    pub(super) is_fresh: bool,
     pub(super) bounds: Window,
     pub(super) layer: ReadLayer,
     pub(super) dtype: DType,
@@ -181,6 +183,7 @@ impl ReadPlan {
         };
         let plan = Self {
             pyramid,
+            is_fresh: query.freshness_wanted() == Freshness::Fresh,
             bounds,
             layer,
             dtype,

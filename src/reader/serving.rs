@@ -58,10 +58,18 @@ fn served(lister: &Lister<'_>) -> Result<Vec<Served>> {
     }
     let mut served = Vec::new();
     for ((layer, location), numbers) in stored {
-        let parts: Vec<Window> = numbers
-            .iter()
-            .map(|number| lister.part(&lister.parts[*number].piece, &location))
-            .collect();
+        let own = structure.cover(&structure.chunk_window(&location), plan.levels());
+        let part = |number: &usize| {
+            let of = &lister.parts[*number];
+            let part = lister.part(&of.piece, &location);
+            // Of those that are computed from several chunks, each serves what lies over it.
+            if plan.times.is_none() && lister.is_computed(of) {
+                structure.intersection(&part, &own)
+            } else {
+                Some(part)
+            }
+        };
+        let parts: Vec<Window> = numbers.iter().filter_map(part).collect();
         let aggregator = grid
             .layers()
             .iter()

@@ -143,9 +143,22 @@ impl<'a> Lister<'a> {
     /// Refuses what is stored of levels above the top where it lags: there it is made of base data
     /// too, which is ahead.
     fn check_lag(&self) -> Result<()> {
-        let lags = |part: &&WindowPart| !self.fresh && !part.pending.is_empty();
-        match self.parts.iter().find(lags) {
-            Some(part) if self.is_computed(part) => Err(Error::not_found(
+        let (grid, plan) = (self.chunks.grid, self.plan);
+        let structure = grid.structure();
+        let concerns = |edge: &Edge| {
+            plan.times.is_some()
+                || dirty::stale_window(grid, edge).is_none_or(|window| {
+                    let window = structure.cover(&window, plan.levels());
+                    structure.intersection(&window, &plan.window).is_some()
+                })
+        };
+        let lags = |part: &&WindowPart| !plan.is_fresh && part.pending.iter().any(concerns);
+        match self
+            .parts
+            .iter()
+            .find(|part| lags(part) && self.is_computed(part))
+        {
+            Some(_) => Err(Error::not_found(
                 "aggregation lags behind, so that nothing is stored that levels above the top are made of; ask for a fresh answer, or aggregate first",
             )),
             _ => Ok(()),

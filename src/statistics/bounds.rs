@@ -266,9 +266,13 @@ impl KnownStatistics<'_> {
             parts().map(|(d, (_, q))| (d.sure, times(d.sure, -q), d.more, -q)),
         );
         let (from, to) = (mean.0 - about, mean.1 - about);
-        let low = low - from.abs().max(to.abs()).powi(2);
+        // What means are beyond doubles, and what was rounded off their bounds.
+        let off = moments.rest.abs() + 4.0 * f64::EPSILON * about.abs();
+        let low = low - (from.abs().max(to.abs()) + off).powi(2);
         // No values deviate by more than half their range (T. Popoviciu, 1935).
-        let range = self.max().1 / 2.0 - self.min().0 / 2.0;
+        let most = self.max().1.max(self.tally.range.1.above());
+        let least = self.min().0.min(self.tally.range.0.below());
+        let range = most / 2.0 - least / 2.0;
         (
             if low > 0.0 { low } else { 0.0 },
             if range.is_finite() {
