@@ -103,7 +103,8 @@ pub struct Change {
 
 impl Change {
     /// The boxes, at some levels, in which this commit changed what is stored: what to read anew
-    /// with [`Freshness::Stored`](crate::Freshness::Stored).
+    /// with [`Freshness::Stored`](crate::Freshness::Stored). A read above the top that was refused
+    /// since aggregation lagged is to be tried again after any change.
     pub fn stored(&self, structure: &Structure, levels: Levels) -> Vec<Window> {
         if !self.to.covers(&levels) {
             return Vec::new();

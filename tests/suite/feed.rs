@@ -200,6 +200,10 @@ fn a_cache_that_follows_the_feed_holds_what_is_there() {
                     };
                     let truth = picture(&grid, at, freshness);
                     let cache = caches.entry((level, fresh)).or_default();
+                    if truth.is_empty() {
+                        // What is refused is to be read anew once it is answered.
+                        cache.clear();
+                    }
                     let top = grid.top().unwrap().map(|top| top.levels()[0].get());
                     if cache.is_empty() && (fresh || top.is_some_and(|top| level > top)) {
                         // Nobody can have read it: above the top there was nothing, or it lagged.
