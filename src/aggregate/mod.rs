@@ -280,11 +280,11 @@ fn reach(
     Ok(())
 }
 
-/// The levels that go when the pyramid falls, and those that are read as they are stored from now on
-/// when it rises, made of what lies below before: all of what was put, from the finest of them on.
+/// All of what was put, at the levels whose answers move with the pyramid: those that go when it
+/// falls, and those that are stored from now on when it rises. In each dimension the finest of them.
 fn moved(grid: &Grid, bounds: &Window, Pyramid { built, top, .. }: &Pyramid) -> Vec<Window> {
     let (structure, cells) = (grid.structure(), bounds.levels(built.len()));
-    // While it moves, levels above the top are refused in every dimension.
+    // While it moves, levels above the top are refused in dimensions in which it does not, too.
     let all = structure.levelled();
     let first = all.filter_map(|d| Some(cells.with(d, top[d].min(built[d]).coarser()?)));
     first

@@ -43,6 +43,18 @@ struct TrieHalf<P> {
     node: Option<BucketNode>,
 }
 
+impl<P> TrieHalf<P> {
+    /// One that was made anew.
+    fn of(number: u8, at: Location, altered: Altered<P>) -> Self {
+        Self {
+            number,
+            at,
+            altered: Some(altered),
+            node: None,
+        }
+    }
+}
+
 impl<'a> Trie<'a> {
     pub(crate) fn new(chunks: ChunkReader<'a>) -> Self {
         Self {
@@ -172,12 +184,7 @@ impl<'a> Trie<'a> {
             } else {
                 let altered = self.alter(&child, part)?;
                 count += self.held(&altered.content);
-                sides.push(TrieHalf {
-                    number,
-                    at: child,
-                    altered: Some(altered),
-                    node: None,
-                });
+                sides.push(TrieHalf::of(number, child, altered));
             }
         }
         if count <= self.irregular.capacity {
@@ -217,12 +224,7 @@ impl<'a> Trie<'a> {
         for (number, child) in self.halves(at) {
             let altered: Altered<P> = self.remade(&child, out)?;
             count += self.held(&altered.content);
-            sides.push(TrieHalf {
-                number,
-                at: child,
-                altered: Some(altered),
-                node: None,
-            });
+            sides.push(TrieHalf::of(number, child, altered));
         }
         if count <= self.irregular.capacity {
             return self.join(at, sides);

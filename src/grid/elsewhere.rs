@@ -110,12 +110,15 @@ impl Elsewhere {
         }
     }
 
+    /// How many cells of a level of the grid lie once round the globe, if they do.
+    pub(crate) fn columns(&self, structure: &Structure, level: Level) -> Option<f64> {
+        let cell = cell(structure, self.axes[0], level);
+        self.once_round.map(|round| round / cell.abs())
+    }
+
     /// The same on the cells of a level of the grid.
     pub(crate) fn on(&self, structure: &Structure, level: Level) -> ElsewhereOnLevel {
-        let along = |axis: usize| {
-            let step = structure.axes().nth(axis).map_or(1.0, Axis::step);
-            (structure.edge(axis, level, 0), step * level.scale())
-        };
+        let along = |axis: usize| (structure.edge(axis, level, 0), cell(structure, axis, level));
         ElsewhereOnLevel {
             lattice: self.axes.map(along),
             of: self.clone(),
@@ -147,11 +150,9 @@ impl ElsewhereOnLevel {
             (from + at[axis] * cell - first) / other
         })
     }
+}
 
-    /// How many cells of the level lie once round the globe, if they do.
-    pub(crate) fn columns(&self) -> Option<f64> {
-        self.of
-            .once_round
-            .map(|round| round / self.lattice[0].1.abs())
-    }
+/// How long cells of a level are along an axis.
+fn cell(structure: &Structure, axis: usize, level: Level) -> f64 {
+    structure.axes().nth(axis).map_or(1.0, Axis::step) * level.scale()
 }

@@ -38,7 +38,7 @@ pub(crate) use places::{CellPlaces, GlobeColumns};
 pub use resample::Resampling;
 #[cfg(feature = "geotiff")]
 pub(crate) use resample::as_cell;
-pub(crate) use resample::{ResampleSource, ResamplingMethod, resample};
+pub(crate) use resample::{ResampleSource, ResamplingMethod, resample, shaped};
 pub(crate) use rule::{Op, Rule, Weighting};
 pub(crate) use runs::Runs;
 pub(crate) use spread::Spreading;

@@ -303,7 +303,8 @@ fn step_off<T: Cell>(value: T, nodata: Option<f64>) -> T {
     }
 }
 
-pub(super) fn shaped<T>(cells: Vec<T>, shape: &[usize]) -> ArrayD<T> {
+/// Cells as an array of a shape that has a place for each.
+pub(crate) fn shaped<T>(cells: Vec<T>, shape: &[usize]) -> ArrayD<T> {
     ArrayD::from_shape_vec(shape, cells)
         .unwrap_or_else(|_| unreachable!("one cell was made for each place"))
 }

@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::grid::{Elsewhere, ElsewhereOnLevel, Extent, Level, Levels, Structure, Window};
 use crate::kernel::{
     CellPlaces, GlobeColumns, PlacedReach, ResampleSource, ResamplingMethod, resample_placed,
+    shaped,
 };
 
 /// The side of the blocks in which cells of a target are placed, and how many cells of an answer are
@@ -85,7 +86,8 @@ impl AskedPlaces {
             ]
         };
         let data = ends(&cover);
-        let turn = on.columns().map(|columns| GlobeColumns {
+        let columns = target.columns(structure, base[plane]);
+        let turn = columns.map(|columns| GlobeColumns {
             columns,
             middle: f64::midpoint(data[0][0], data[1][0]),
         });
@@ -143,7 +145,7 @@ impl AskedPlaces {
 
     /// How many whole columns of a level go once round the globe, if they do.
     fn closed(&self, structure: &Structure, level: Level) -> Option<f64> {
-        let columns = self.on.target().on(structure, level).columns()?;
+        let columns = self.on.target().columns(structure, level)?;
         let whole = columns.round();
         (whole >= 1.0 && (columns - whole).abs() <= CLOSES).then_some(whole)
     }
@@ -411,11 +413,6 @@ impl<'a> Planes<'a> {
         }
         in_c_order(shaped(c_order(cells), &lens).permuted_axes(places))
     }
-}
-
-fn shaped<T>(cells: Vec<T>, shape: &[usize]) -> ArrayD<T> {
-    ArrayD::from_shape_vec(shape, cells)
-        .unwrap_or_else(|_| unreachable!("one cell was taken for each place"))
 }
 
 /// Lays a block into planes.

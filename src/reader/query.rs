@@ -218,6 +218,12 @@ impl Query {
     /// holds all data, are made as they are read, of the nearest levels below that are stored and
     /// that they would be stored from; where base data lies at several levels, or marks are
     /// pending, for fresh answers only.
+    ///
+    /// The read fails with [`NotFound`](crate::ErrorKind::NotFound) above the
+    /// [depth](crate::Dimension::depth) of a dimension, above the base of a grid without
+    /// aggregators, and where what is asked for as it is stored is not stored yet; with
+    /// [`Invalid`](crate::ErrorKind::Invalid) where these are not the levels of the grid's
+    /// dimensions.
     #[must_use]
     pub fn levels(mut self, levels: Levels) -> Self {
         self.detail = Detail::Levels(levels);

@@ -123,12 +123,12 @@ pub fn reach(grid: &Grid, freshness: Freshness) -> Result<Option<Vec<i8>>, Strin
     let used = grid.levels_in_use().map_err(|e| e.to_string())?;
     let stored = freshness != Freshness::Fresh;
     // What somebody aggregates unasked may have been there no sooner than now.
-    let built = match grid.store().policy() {
-        Policy::Background if stored => None,
-        _ => grid.reach().map_err(|e| e.to_string())?,
+    let unasked = grid.store().policy() == Policy::Background;
+    let built = match unasked && stored {
+        true => None,
+        false => grid.reach().map_err(|e| e.to_string())?,
     };
-    let lags =
-        grid.store().policy() == Policy::Background || grid.marks().map_err(|e| e.to_string())? > 0;
+    let lags = unasked || grid.marks().map_err(|e| e.to_string())? > 0;
     Ok(match built.or(used.first().copied()) {
         Some(built) if stored && (built != top.levels() || used.len() > 1 || lags) => {
             Some(numbers(&built))

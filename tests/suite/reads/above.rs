@@ -112,7 +112,7 @@ fn i8_the_feed_names_what_changes_above_the_top() {
     let query = query.layer(Layer::Aggregate(Aggregation::Sum));
     let query = query.freshness(Freshness::Stored);
     let mut token = grid.changes_token().unwrap();
-    let mut before = None;
+    let (mut before, mut changed) = (None, 0);
     // Within one chunk, beside it, so that the top rises, and far away.
     for x in [0, 2, 5, 70] {
         let version = grid.version(&query).ok();
@@ -135,9 +135,11 @@ fn i8_the_feed_names_what_changes_above_the_top() {
             .iter()
             .any(|window| grid.structure().intersection(window, &first).is_some());
         if before.as_ref().is_some_and(|before| *before != now) {
+            changed += 1;
             assert!(is_named, "x {x}: {named:?}");
             assert_ne!(version, grid.version(&query).ok());
         }
         (before, token) = (Some(now), changes.next);
     }
+    assert_eq!(changed, 2, "puts that change it");
 }
